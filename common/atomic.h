@@ -1,0 +1,26 @@
+/*
+ * The atomic accesses that the arena needs: its words are plain memory (also for a reader in another process
+ * or behind a network card), so they cannot be declared _Atomic.
+ */
+#ifndef ZS_COMMON_ATOMIC_H
+#define ZS_COMMON_ATOMIC_H
+
+#define zs_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define zs_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define zs_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define zs_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define zs_fetch_add(p, v) __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define zs_fetch_or(p, v) __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define zs_fetch_and(p, v) __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+
+/* Lets the other hardware thread run while we wait for a word to change. */
+static inline void zs_cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+#endif

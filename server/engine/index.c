@@ -1,0 +1,443 @@
+#include "server/engine/index.h"
+
+#include <assert.h>
+#include <sched.h>
+#include <string.h>
+
+#include "server/engine/resize.h"
+#include "server/engine/slab.h"
+
+/* ---- locks and entries of one bucket ---- */
+
+static void wait_a_little(unsigned *spins)
+{
+	if (++*spins % 128)
+		zs_cpu_relax();
+	else
+		sched_yield(); /* the holder may have lost its core to us */
+}
+
+void zs_bucket_lock(struct zs_bucket *bucket)
+{
+	unsigned spins = 0;
+
+	for (;;) {
+		uint16_t sequence = zs_load(&bucket->sequence);
+
+		if (!(sequence & 1) &&
+		    __atomic_compare_exchange_n(&bucket->sequence, &sequence, (uint16_t)(sequence + 1), true,
+						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			break;
+		wait_a_little(&spins);
+	}
+	__atomic_thread_fence(__ATOMIC_RELEASE); /* no entry changes before the odd sequence is seen */
+}
+
+void zs_bucket_unlock(struct zs_bucket *bucket)
+{
+	zs_store_release(&bucket->sequence, (uint16_t)(bucket->sequence + 1));
+}
+
+void zs_bucket_set(struct zs_bucket *bucket, uint32_t entry, uint8_t tag, uint32_t id, uint32_t slot)
+{
+	uint32_t bit = entry * ZS_SLAB_ID_BITS;
+	uint32_t *word = &bucket->ids[bit / 32];
+	uint32_t shift = bit % 32;
+	uint64_t mask = (uint64_t)ZS_SLAB_NONE << shift;
+	uint64_t value = (uint64_t)id << shift;
+
+	zs_store(&word[0], (zs_load(&word[0]) & ~(uint32_t)mask) | (uint32_t)value);
+	if (mask >> 32)
+		zs_store(&word[1], (zs_load(&word[1]) & ~(uint32_t)(mask >> 32)) | (uint32_t)(value >> 32));
+	zs_store(&bucket->slots[entry], (uint8_t)slot);
+	zs_store_release(&bucket->tags[entry], tag);
+}
+
+void zs_bucket_set_flag(struct zs_bucket *bucket, uint32_t flag)
+{
+	zs_store_release(&bucket->ids[8], zs_load(&bucket->ids[8]) | flag);
+}
+
+void zs_bucket_clear_flag(struct zs_bucket *bucket, uint32_t flag)
+{
+	zs_store_release(&bucket->ids[8], zs_load(&bucket->ids[8]) & ~flag);
+}
+
+static struct zs_bucket *first_bucket(const struct zs_table *table, uint64_t hash)
+{
+	return &table->buckets[zs_hash_bucket(hash, table->count)];
+}
+
+static struct zs_bucket *second_bucket(const struct zs_table *table, uint64_t hash)
+{
+	uint32_t first = zs_hash_bucket(hash, table->count);
+
+	return &table->buckets[zs_hash_other_bucket(first, zs_hash_tag(hash), table->count)];
+}
+
+/* ---- finding ---- */
+
+/* Whether slot `slot` of slab `id` is live and has this key. */
+static inline bool check_object(const struct zs_part *part, uint32_t id, uint32_t slot, const void *key, size_t size,
+				struct zs_found *found)
+{
+	struct zs_slab *slab;
+
+	if (id >= part->frame_count)
+		return false;
+	slab = zs_frame(part, id);
+	found->identity = zs_load_acquire(&slab->identity);
+	found->lifetime = zs_load(&slab->lifetime);
+	if (!zs_slab_is_live(slab, slot))
+		return false;
+	if (!zs_slab_extent(slab, found->identity, found->lifetime, slot, &found->extent))
+		return false;
+	if (found->extent.key_size != size || !zs_bytes_equal((const uint8_t *)slab + found->extent.key, key, size))
+		return false;
+	found->slab = slab;
+	found->id = id;
+	found->slot = slot;
+	found->deadline = zs_slab_deadline(slab, found->identity, found->lifetime, slot);
+	return true;
+}
+
+static inline bool search_bucket(const struct zs_part *part, struct zs_bucket *bucket, uint8_t tag, const void *key,
+				 size_t size, struct zs_found *found)
+{
+	for (uint32_t mask = zs_bucket_match(bucket, tag); mask; mask &= mask - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(mask);
+
+		if (check_object(part, zs_bucket_slab(bucket, i), zs_bucket_slot(bucket, i), key, size, found)) {
+			found->bucket = bucket;
+			found->entry = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* As search_bucket, but follows only entries that did not change while they were read. */
+static inline bool search_unlocked(const struct zs_part *part, struct zs_bucket *bucket, uint16_t sequence,
+				   uint8_t tag, const void *key, size_t size, struct zs_found *found)
+{
+	for (uint32_t mask = zs_bucket_match(bucket, tag); mask; mask &= mask - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(mask);
+		uint32_t id = zs_bucket_slab(bucket, i);
+		uint32_t slot = zs_bucket_slot(bucket, i);
+
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (zs_load(&bucket->sequence) != sequence)
+			return false; /* the caller will notice, too */
+		if (check_object(part, id, slot, key, size, found))
+			return true;
+	}
+	return false;
+}
+
+static bool search_overflow(const struct zs_part *part, uint64_t hash, const void *key, size_t size,
+			    struct zs_found *found)
+{
+	struct zs_overflow *overflow = part->overflow;
+	bool result = false;
+
+	pthread_mutex_lock(&overflow->lock);
+	for (uint32_t i = 0; i < overflow->count && !result; i++) {
+		const struct zs_overflow_entry *e = &overflow->entries[i];
+
+		if (e->hash != hash)
+			continue;
+		result = check_object(part, e->id, e->slot, key, size, found);
+		found->bucket = NULL;
+		found->entry = i;
+	}
+	pthread_mutex_unlock(&overflow->lock);
+	return result;
+}
+
+static inline bool is_stable(const struct zs_bucket *bucket, uint16_t sequence)
+{
+	return !(sequence & 1) && zs_load(&bucket->sequence) == sequence;
+}
+
+/* Looks through one table. 1: found, 0: surely not here, -1: look again. */
+static inline int find_in_table(const struct zs_part *part, const struct zs_table *table, uint64_t hash,
+				const void *key, size_t size, struct zs_found *found, uint32_t *flags)
+{
+	struct zs_bucket *a = first_bucket(table, hash);
+	struct zs_bucket *b = second_bucket(table, hash);
+	uint16_t sa = zs_load_acquire(&a->sequence);
+	uint16_t sb = zs_load_acquire(&b->sequence);
+	uint8_t tag = zs_hash_tag(hash);
+
+	if (search_unlocked(part, a, sa, tag, key, size, found) || search_unlocked(part, b, sb, tag, key, size, found))
+		return 1;
+	*flags = zs_bucket_flags(a) | (zs_bucket_flags(b) & ZS_BUCKET_MOVED);
+	if (*flags & ZS_BUCKET_OVERFLOW && search_overflow(part, hash, key, size, found))
+		return 1;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return is_stable(a, sa) && is_stable(b, sb) ? 0 : -1;
+}
+
+bool zs_index_find(const struct zs_part *part, uint64_t hash, const void *key, size_t size, struct zs_found *found)
+{
+	unsigned spins = 0;
+
+	for (;;) {
+		const struct zs_index_view *view = zs_load_acquire(&part->view);
+		uint32_t previous_flags = ZS_BUCKET_MOVED;
+		uint32_t flags = 0;
+		int result = 0;
+
+		if (view->previous.count)
+			result = find_in_table(part, &view->previous, hash, key, size, found, &previous_flags);
+		/* Only what was marked moved can be in the main table. */
+		if (result == 0 && previous_flags & ZS_BUCKET_MOVED)
+			result = find_in_table(part, &view->main, hash, key, size, found, &flags);
+		if (result == 1)
+			return true;
+		/* A main bucket marked moved: the view is out of date. */
+		if (result == 0 && !(flags & ZS_BUCKET_MOVED))
+			return false;
+		wait_a_little(&spins);
+	}
+}
+
+void zs_index_prefetch(const struct zs_part *part, uint64_t hash)
+{
+	const struct zs_index_view *view = zs_load_acquire(&part->view);
+
+	__builtin_prefetch(first_bucket(&view->main, hash));
+	__builtin_prefetch(second_bucket(&view->main, hash));
+	if (view->previous.count) {
+		__builtin_prefetch(first_bucket(&view->previous, hash));
+		__builtin_prefetch(second_bucket(&view->previous, hash));
+	}
+}
+
+bool zs_index_guess(const struct zs_part *part, uint64_t hash, uint32_t *id, uint32_t *slot)
+{
+	const struct zs_index_view *view = zs_load_acquire(&part->view);
+	const struct zs_bucket *bucket = first_bucket(&view->main, hash);
+	uint8_t tag = zs_hash_tag(hash);
+	uint32_t mask = zs_bucket_match(bucket, tag);
+
+	if (!mask) {
+		bucket = second_bucket(&view->main, hash);
+		mask = zs_bucket_match(bucket, tag);
+		if (!mask)
+			return false;
+	}
+	*id = zs_bucket_slab(bucket, (uint32_t)__builtin_ctz(mask));
+	*slot = zs_bucket_slot(bucket, (uint32_t)__builtin_ctz(mask));
+	return *id < part->frame_count;
+}
+
+/* ---- locking ---- */
+
+static void lock_pair(struct zs_locked *locked)
+{
+	struct zs_bucket *a = locked->first;
+	struct zs_bucket *b = locked->second;
+
+	if (a == b) {
+		zs_bucket_lock(a);
+	} else if (a < b) {
+		zs_bucket_lock(a);
+		zs_bucket_lock(b);
+	} else {
+		zs_bucket_lock(b);
+		zs_bucket_lock(a);
+	}
+}
+
+void zs_index_unlock(struct zs_locked *locked)
+{
+	zs_bucket_unlock(locked->first);
+	if (locked->second != locked->first)
+		zs_bucket_unlock(locked->second);
+}
+
+void zs_index_lock_table(struct zs_part *part, struct zs_table table, uint64_t hash, struct zs_locked *locked)
+{
+	locked->part = part;
+	locked->table = table;
+	locked->hash = hash;
+	locked->first = first_bucket(&table, hash);
+	locked->second = second_bucket(&table, hash);
+	lock_pair(locked);
+}
+
+void zs_index_lock(struct zs_thread *thread, struct zs_part *part, uint64_t hash, struct zs_locked *locked)
+{
+	for (;;) {
+		const struct zs_index_view *view = zs_load_acquire(&part->view);
+
+		if (view->previous.count) {
+			zs_resize_settle(thread, part, view, zs_hash_bucket(hash, view->previous.count));
+			zs_resize_settle(thread, part, view,
+					 (uint32_t)(second_bucket(&view->previous, hash) - view->previous.buckets));
+		}
+		zs_index_lock_table(part, view->main, hash, locked);
+		if (!((zs_bucket_flags(locked->first) | zs_bucket_flags(locked->second)) & ZS_BUCKET_MOVED))
+			return;
+		zs_index_unlock(locked);
+	}
+}
+
+/* ---- working under the lock ---- */
+
+bool zs_index_find_locked(struct zs_locked *locked, const void *key, size_t size, struct zs_found *found)
+{
+	uint8_t tag = zs_hash_tag(locked->hash);
+
+	if (search_bucket(locked->part, locked->first, tag, key, size, found) ||
+	    search_bucket(locked->part, locked->second, tag, key, size, found))
+		return true;
+	if (zs_bucket_flags(locked->first) & ZS_BUCKET_OVERFLOW)
+		return search_overflow(locked->part, locked->hash, key, size, found);
+	return false;
+}
+
+static bool slot_in_bucket(struct zs_bucket *bucket, uint8_t tag, uint32_t id, uint32_t slot, struct zs_found *found)
+{
+	for (uint32_t mask = zs_bucket_match(bucket, tag); mask; mask &= mask - 1) {
+		uint32_t i = (uint32_t)__builtin_ctz(mask);
+
+		if (zs_bucket_slab(bucket, i) == id && zs_bucket_slot(bucket, i) == slot) {
+			found->bucket = bucket;
+			found->entry = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool zs_index_find_slot(struct zs_locked *locked, uint32_t id, uint32_t slot, struct zs_found *found)
+{
+	struct zs_overflow *overflow = locked->part->overflow;
+	uint8_t tag = zs_hash_tag(locked->hash);
+	bool result = false;
+
+	found->id = id;
+	found->slot = slot;
+	if (slot_in_bucket(locked->first, tag, id, slot, found) || slot_in_bucket(locked->second, tag, id, slot, found))
+		return true;
+	if (!(zs_bucket_flags(locked->first) & ZS_BUCKET_OVERFLOW))
+		return false;
+	pthread_mutex_lock(&overflow->lock);
+	for (uint32_t i = 0; i < overflow->count && !result; i++) {
+		if (overflow->entries[i].id == id && overflow->entries[i].slot == slot) {
+			found->bucket = NULL;
+			found->entry = i;
+			result = true;
+		}
+	}
+	pthread_mutex_unlock(&overflow->lock);
+	return result;
+}
+
+void zs_index_replace(struct zs_locked *locked, const struct zs_found *found, uint32_t id, uint32_t slot)
+{
+	struct zs_overflow *overflow = locked->part->overflow;
+
+	if (found->bucket) {
+		zs_bucket_set(found->bucket, found->entry, zs_hash_tag(locked->hash), id, slot);
+		return;
+	}
+	/* Others may have moved the entry within the list since it was found, but not ended it: we hold its buckets. */
+	pthread_mutex_lock(&overflow->lock);
+	for (uint32_t i = 0; i < overflow->count; i++) {
+		struct zs_overflow_entry *e = &overflow->entries[i];
+
+		if (e->hash == locked->hash && e->id == found->id && e->slot == found->slot) {
+			e->id = id;
+			e->slot = slot;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&overflow->lock);
+}
+
+static void count_entries(struct zs_thread *thread, const struct zs_part *part, int n)
+{
+	struct zs_figures *f = &thread->parts[part->number]->figures;
+
+	zs_store(&f->entries, f->entries + n);
+}
+
+static void remove_from_overflow(struct zs_locked *locked, uint32_t id, uint32_t slot)
+{
+	struct zs_overflow *overflow = locked->part->overflow;
+	bool others = false;
+
+	pthread_mutex_lock(&overflow->lock);
+	for (uint32_t i = 0; i < overflow->count; i++) {
+		struct zs_overflow_entry *e = &overflow->entries[i];
+
+		if (e->hash == locked->hash && e->id == id && e->slot == slot) {
+			*e = overflow->entries[--overflow->count];
+			i--;
+		} else if (first_bucket(&locked->table, e->hash) == locked->first) {
+			others = true;
+		}
+	}
+	pthread_mutex_unlock(&overflow->lock);
+	if (!others)
+		zs_bucket_clear_flag(locked->first, ZS_BUCKET_OVERFLOW);
+}
+
+void zs_index_remove(struct zs_thread *thread, struct zs_locked *locked, const struct zs_found *found)
+{
+	if (found->bucket)
+		zs_bucket_set(found->bucket, found->entry, 0, 0, 0);
+	else
+		remove_from_overflow(locked, found->id, found->slot);
+	count_entries(thread, locked->part, -1);
+}
+
+static bool insert_into_overflow(struct zs_locked *locked, uint32_t id, uint32_t slot)
+{
+	struct zs_overflow *overflow = locked->part->overflow;
+	bool room;
+
+	pthread_mutex_lock(&overflow->lock);
+	room = overflow->count < sizeof(overflow->entries) / sizeof(overflow->entries[0]);
+	if (room)
+		overflow->entries[overflow->count++] = (struct zs_overflow_entry){ locked->hash, id, slot };
+	pthread_mutex_unlock(&overflow->lock);
+	if (room)
+		zs_bucket_set_flag(locked->first, ZS_BUCKET_OVERFLOW);
+	return room;
+}
+
+bool zs_index_insert(struct zs_thread *thread, struct zs_locked *locked, uint32_t id, uint32_t slot, bool force)
+{
+	uint32_t free_first = zs_bucket_match(locked->first, 0);
+	uint32_t free_second = zs_bucket_match(locked->second, 0);
+	bool second = __builtin_popcount(free_second) > __builtin_popcount(free_first);
+	uint32_t mask = second ? free_second : free_first;
+
+	if (mask) {
+		zs_bucket_set(second ? locked->second : locked->first, (uint32_t)__builtin_ctz(mask),
+			      zs_hash_tag(locked->hash), id, slot);
+	} else if (!force || !insert_into_overflow(locked, id, slot)) {
+		return false;
+	}
+	count_entries(thread, locked->part, 1);
+	return true;
+}
+
+int64_t zs_index_used(const struct zs_part *part)
+{
+	struct zs_engine *engine = part->engine;
+	int64_t sum;
+
+	pthread_mutex_lock(&engine->threads_lock);
+	sum = engine->departed[part->number].entries;
+	for (unsigned i = 0; i < engine->threads_max; i++) {
+		if (engine->threads[i])
+			sum += zs_load(&engine->threads[i]->parts[part->number]->figures.entries);
+	}
+	pthread_mutex_unlock(&engine->threads_lock);
+	return sum;
+}

@@ -1,0 +1,318 @@
+#include "server/engine/resize.h"
+
+#include <stdlib.h>
+
+#include "server/engine/evict.h"
+#include "server/engine/index.h"
+#include "server/engine/slab.h"
+
+/* The load that an exact fit aims at. Higher saves memory, and displacing costs more; see docs/ENGINE.md. */
+#define TARGET_LOAD 0.965
+/* Beyond this load a table that has no exact fit yet grows. */
+#define GROW_LOAD 0.90
+/* Beyond this one every table grows, if there is memory for another. */
+#define FULL_LOAD 0.985
+/* The share of the frames in use at which the exact fit is made. */
+#define EXACT_FIT_AT 0.60
+
+static uint32_t table_frames(uint32_t buckets)
+{
+	return (buckets + ZS_BUCKETS_PER_FRAME - 1) / ZS_BUCKETS_PER_FRAME;
+}
+
+/* Says in the superblock where the tables are. */
+static void publish(struct zs_part *part, const struct zs_index_view *view)
+{
+	struct zs_superblock *super = part->engine->superblock;
+	struct zs_partition_place *place = &super->partition[part->number];
+	const uint8_t *arena = part->engine->arena;
+
+	zs_fetch_add(&super->sequence, 1);
+	place->main.offset = (uint64_t)((const uint8_t *)view->main.buckets - arena);
+	place->main.buckets = view->main.count;
+	place->previous.buckets = view->previous.count;
+	place->previous.offset =
+		view->previous.count ? (uint64_t)((const uint8_t *)view->previous.buckets - arena) : 0;
+	zs_fetch_add(&super->sequence, 1);
+	zs_store_release(&part->view, (struct zs_index_view *)(uintptr_t)view);
+}
+
+/* Takes frames for a table from the end of those never used. NULL if there are too few. */
+static struct zs_bucket *take_table(struct zs_part *part, uint32_t buckets)
+{
+	uint32_t frames = table_frames(buckets);
+	struct zs_bucket *table = NULL;
+
+	pthread_mutex_lock(&part->lock);
+	if (part->virgin_end - part->virgin >= frames) {
+		part->virgin_end -= frames;
+		part->index_frames += frames;
+		table = (struct zs_bucket *)(void *)zs_frame(part, part->virgin_end);
+	}
+	pthread_mutex_unlock(&part->lock);
+	return table;
+}
+
+int zs_resize_init(struct zs_part *part)
+{
+	uint32_t buckets = part->frame_count / 4 > 64 ? part->frame_count / 4 : 64;
+	struct zs_index_view *view = calloc(1, sizeof(*view));
+
+	if (!view)
+		return ZS_ENOMEM;
+	view->main.buckets = take_table(part, buckets);
+	if (!view->main.buckets) {
+		free(view);
+		return ZS_ENOMEM;
+	}
+	view->main.count = buckets;
+	publish(part, view);
+	return ZS_OK;
+}
+
+
+/* Puts a replaced view aside until nobody can be using it; with a table in `previous` that table rests with it. */
+static void retire_view(struct zs_thread *thread, struct zs_part *part, struct zs_index_view *view)
+{
+	pthread_mutex_lock(&part->lock);
+	view->stamp = zs_epoch_stamp(part->engine->epoch);
+	view->since_ns = zs_clock_ns(part->engine->clock);
+	view->next_retired = part->retired;
+	part->retired = view;
+	pthread_mutex_unlock(&part->lock);
+	thread->want_epoch = true;
+}
+
+bool zs_resize_start(struct zs_thread *thread, struct zs_part *part, uint32_t buckets)
+{
+	struct zs_index_view *old = zs_load_acquire(&part->view);
+	struct zs_index_view *view;
+
+	if (old->previous.count || part->retired)
+		return false;
+	view = calloc(1, sizeof(*view));
+	if (!view)
+		return false;
+	view->main.buckets = take_table(part, buckets);
+	if (!view->main.buckets) {
+		free(view);
+		return false;
+	}
+	view->main.count = buckets;
+	view->previous = old->main;
+	zs_store(&part->migrate_next, 0);
+	zs_store(&part->migrated, 0);
+	zs_store(&part->resizes, part->resizes + 1);
+	publish(part, view);
+	retire_view(thread, part, old);
+	return true;
+}
+
+/* Makes the overflow entries of a bucket that is being moved findable from the new table. */
+static void move_overflow_flags(struct zs_part *part, const struct zs_index_view *view, uint32_t bucket)
+{
+	struct zs_overflow *overflow = part->overflow;
+	uint64_t hashes[sizeof(overflow->entries) / sizeof(overflow->entries[0])];
+	uint32_t count = 0;
+
+	pthread_mutex_lock(&overflow->lock);
+	for (uint32_t i = 0; i < overflow->count; i++) {
+		if (zs_hash_bucket(overflow->entries[i].hash, view->previous.count) == bucket)
+			hashes[count++] = overflow->entries[i].hash;
+	}
+	pthread_mutex_unlock(&overflow->lock);
+	for (uint32_t i = 0; i < count; i++) {
+		struct zs_bucket *b = &view->main.buckets[zs_hash_bucket(hashes[i], view->main.count)];
+
+		zs_bucket_lock(b);
+		zs_bucket_set_flag(b, ZS_BUCKET_OVERFLOW);
+		zs_bucket_unlock(b);
+	}
+}
+
+/* The hash of the key in a slot, false if there is no live object. */
+static bool hash_of_slot(const struct zs_part *part, uint32_t id, uint32_t slot, uint64_t *hash)
+{
+	const struct zs_slab *slab = zs_frame(part, id);
+	struct zs_extent extent;
+
+	if (!zs_slab_is_live(slab, slot) ||
+	    !zs_slab_extent(slab, zs_load(&slab->identity), zs_load(&slab->lifetime), slot, &extent))
+		return false;
+	*hash = zs_hash((const uint8_t *)slab + extent.key, extent.key_size, part->engine->seed);
+	return true;
+}
+
+/* Inserts into the main table an entry whose previous bucket is locked. */
+static void insert_moved(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
+			 uint64_t hash, uint32_t id, uint32_t slot)
+{
+	struct zs_locked locked;
+	bool done = false;
+
+	for (unsigned tries = 0; !done; tries++) {
+		zs_index_lock_table(part, view->main, hash, &locked);
+		done = zs_index_insert(thread, &locked, id, slot, tries >= 8);
+		zs_index_unlock(&locked);
+		if (done)
+			break;
+		zs_index_make_room(thread, part, &view->main, hash);
+		if (tries == 64) {
+			/* Neither room nor overflow: cannot be while the table has an eighth more places than entries,
+			 * but losing an entry of a cache beats losing the process. */
+			zs_slab_end_object(thread, part, zs_frame(part, id), slot);
+			break;
+		}
+	}
+}
+
+void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
+		      uint32_t bucket)
+{
+	struct zs_bucket *b = &view->previous.buckets[bucket];
+	struct zs_figures *figures = &thread->parts[part->number]->figures;
+
+	if (zs_bucket_flags(b) & ZS_BUCKET_MOVED)
+		return;
+	zs_bucket_lock(b);
+	if (!(zs_bucket_flags(b) & ZS_BUCKET_MOVED)) {
+		for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
+			uint32_t id = zs_bucket_slab(b, i);
+			uint32_t slot = zs_bucket_slot(b, i);
+			uint64_t hash;
+
+			if (!zs_bucket_tag(b, i))
+				continue;
+			if (hash_of_slot(part, id, slot, &hash))
+				insert_moved(thread, part, view, hash, id, slot);
+			zs_bucket_set(b, i, 0, 0, 0);
+			zs_store(&figures->entries, figures->entries - 1);
+		}
+		if (zs_bucket_flags(b) & ZS_BUCKET_OVERFLOW)
+			move_overflow_flags(part, view, bucket);
+		zs_bucket_set_flag(b, ZS_BUCKET_MOVED);
+		__atomic_fetch_add(&part->migrated, 1, __ATOMIC_ACQ_REL);
+	}
+	zs_bucket_unlock(b);
+}
+
+/* After the last bucket: one table again. Exactly one thread gets here for each resize. */
+static void finish(struct zs_thread *thread, struct zs_part *part, struct zs_index_view *view)
+{
+	struct zs_index_view *one = calloc(1, sizeof(*one));
+
+	if (!one) {
+		/* Readers go on with both tables; the next step tries again. */
+		__atomic_fetch_sub(&part->migrated, 1, __ATOMIC_ACQ_REL);
+		return;
+	}
+	one->main = view->main;
+	publish(part, one);
+	retire_view(thread, part, view);
+}
+
+bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t count)
+{
+	struct zs_index_view *view = zs_load_acquire(&part->view);
+	uint32_t first;
+
+	if (!view->previous.count)
+		return false;
+	first = __atomic_fetch_add(&part->migrate_next, count, __ATOMIC_RELAXED);
+	if (first > view->previous.count) /* all are taken; keep the counter from running away */
+		zs_store(&part->migrate_next, view->previous.count);
+	for (uint32_t i = first; i < view->previous.count && i < first + count; i++) {
+		if (i + 4 < view->previous.count)
+			__builtin_prefetch(&view->previous.buckets[i + 4]);
+		zs_resize_settle(thread, part, view, i);
+	}
+	if (zs_load_acquire(&part->migrated) == view->previous.count) {
+		uint32_t all = view->previous.count;
+
+		if (__atomic_compare_exchange_n(&part->migrated, &all, all + 1, false, __ATOMIC_ACQ_REL,
+						__ATOMIC_RELAXED))
+			finish(thread, part, view);
+		return false;
+	}
+	return true;
+}
+
+static bool rested(const struct zs_engine *engine, const struct zs_index_view *view)
+{
+	if (!zs_epoch_passed(engine->epoch, view->stamp))
+		return false;
+	return zs_load_acquire(&engine->remote_until_ms) == 0 ||
+	       zs_clock_ns(engine->clock) - view->since_ns >= (uint64_t)engine->quarantine_ms * 1000000u;
+}
+
+void zs_resize_reclaim(struct zs_part *part)
+{
+	struct zs_index_view **link;
+
+	if (!zs_load_acquire(&part->retired))
+		return;
+	pthread_mutex_lock(&part->lock);
+	for (link = &part->retired; *link;) {
+		struct zs_index_view *view = *link;
+
+		if (!rested(part->engine, view)) {
+			link = &view->next_retired;
+			continue;
+		}
+		*link = view->next_retired;
+		if (view->previous.count)
+			zs_slab_adopt_frames(part, view->previous.buckets, table_frames(view->previous.count));
+		free(view);
+	}
+	pthread_mutex_unlock(&part->lock);
+}
+
+/* How many buckets fit the objects that will be there when the memory is full. */
+static uint32_t exact_fit(const struct zs_part *part, int64_t entries)
+{
+	double slabs = part->slabs_used ? part->slabs_used : 1;
+	double per_slab = (double)entries / slabs;
+	double per_bucket = ZS_BUCKET_ENTRIES * TARGET_LOAD;
+	double objects = per_slab * (part->frame_count - zs_evict_reserve(part)) /
+			 (1 + per_slab / (per_bucket * ZS_BUCKETS_PER_FRAME));
+	double buckets = objects / per_bucket + 1;
+
+	return buckets < 64 ? 64 : (uint32_t)buckets;
+}
+
+void zs_resize_check(struct zs_thread *thread, struct zs_part *part)
+{
+	const struct zs_index_view *view = zs_load_acquire(&part->view);
+	int64_t entries;
+	double load;
+	bool late;
+
+	if (view->previous.count || zs_load_acquire(&part->retired))
+		return;
+	late = zs_load(&part->slabs_used) >= EXACT_FIT_AT * part->frame_count;
+	entries = zs_index_used(part);
+	load = (double)entries / ((double)view->main.count * ZS_BUCKET_ENTRIES);
+	if (late && !part->exact_fit_done) {
+		uint32_t fit = exact_fit(part, entries);
+		double ratio = (double)fit / view->main.count;
+
+		if ((ratio > 0.98 && ratio < 1.01) || zs_resize_start(thread, part, fit))
+			part->exact_fit_done = true;
+	} else if (!part->exact_fit_done && load > GROW_LOAD) {
+		zs_resize_start(thread, part, 2 * view->main.count);
+	} else if (load > FULL_LOAD) {
+		zs_resize_start(thread, part, (uint32_t)(entries / (ZS_BUCKET_ENTRIES * TARGET_LOAD)) + 64);
+	}
+}
+
+void zs_resize_free(struct zs_part *part)
+{
+	while (part->retired) {
+		struct zs_index_view *next = part->retired->next_retired;
+
+		free(part->retired);
+		part->retired = next;
+	}
+	free(part->view);
+	part->view = NULL;
+}

@@ -1,0 +1,38 @@
+/*
+ * Index tables of another size, without a pause.
+ *
+ *   one table --start--> two tables --every bucket moved--> one table, the old one rests --quiesced--> its frames are slabs
+ *
+ * start makes the present table the previous one and publishes both. Buckets are then moved one by one: by writers who
+ * need them, and by upkeep. A moved bucket is empty and marked, so that a reader with an old view notices.
+ *
+ * How large: small at first, doubled while there is much room left; when 60 % of the memory is in use, once an exact fit
+ * for the objects that will be there when it is full, because the sizes of objects are known by then. After that by need.
+ */
+#ifndef ZS_SERVER_ENGINE_RESIZE_H
+#define ZS_SERVER_ENGINE_RESIZE_H
+
+#include "server/engine/internal.h"
+
+/* Makes the first table. ZS_OK or ZS_ENOMEM. */
+int zs_resize_init(struct zs_part *part);
+
+/* Looks whether the table should have another size, and starts the change. Cheap when nothing is to do. */
+void zs_resize_check(struct zs_thread *thread, struct zs_part *part);
+
+/* Starts the change to `buckets` buckets. False if one is going on already or there is no memory for it. */
+bool zs_resize_start(struct zs_thread *thread, struct zs_part *part, uint32_t buckets);
+
+/* Moves bucket `bucket` of the previous table, unless that has been done. */
+void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
+		      uint32_t bucket);
+
+/* Moves up to `count` buckets that nobody has moved, and ends the change after the last. True if there are more. */
+bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t count);
+
+/* Turns tables that have rested into free frames. */
+void zs_resize_reclaim(struct zs_part *part);
+
+void zs_resize_free(struct zs_part *part);
+
+#endif

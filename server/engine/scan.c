@@ -1,0 +1,238 @@
+/*
+ * Scanning: every key that is there throughout is seen, although entries move between their buckets and tables grow.
+ *
+ * A key's pair of buckets is fixed by its hash, and an entry's bucket and tag tell the other bucket of the pair. So a
+ * position of the scan stands for the pairs whose lower bucket it is: the keys in it whose other bucket is not lower, and
+ * the keys elsewhere whose other bucket it is; there is one candidate bucket for each tag. Wherever displacement
+ * puts an entry, it stays with its pair.
+ *
+ * The cursor is a position as a fraction of the table, not a bucket number: pairs keep their place in a table of another
+ * size to within rounding. While two tables exist both are looked through.
+ */
+#include <string.h>
+
+#include "server/engine/index.h"
+#include "server/engine/slab.h"
+#include "server/engine/view.h"
+
+/* A cursor: the partition above, a fraction of its tables below. 0 is the start, and as a result the end. */
+#define FRACTION_BITS 36
+
+/* Buckets by which rounding can shift a pair between tables of different sizes. */
+#define ROUNDING 2
+
+/* Objects that one position can hold: far more than the two dozen it has on average. */
+#define POSITION_MAX 1024
+
+struct position {
+	uint32_t count;
+	uint32_t ids[POSITION_MAX];
+	uint8_t slots[POSITION_MAX];
+};
+
+struct scan {
+	struct zs_thread *thread;
+	struct zs_part *part;
+	zs_scan_function each;
+	void *context;
+	size_t seen;
+};
+
+/* Shows the object of a slot to the caller, if it is live and has not expired. */
+static void show(struct scan *scan, uint32_t id, uint32_t slot)
+{
+	struct zs_found found;
+	struct zs_view view;
+
+	if (id >= scan->part->frame_count)
+		return;
+	found.slab = zs_frame(scan->part, id);
+	found.identity = zs_load_acquire(&found.slab->identity);
+	found.lifetime = zs_load(&found.slab->lifetime);
+	if (!zs_slab_is_live(found.slab, slot) ||
+	    !zs_slab_extent(found.slab, found.identity, found.lifetime, slot, &found.extent))
+		return;
+	found.deadline = zs_slab_deadline(found.slab, found.identity, found.lifetime, slot);
+	if (zs_is_expired(scan->thread, &found))
+		return;
+	zs_view_fill(&found, &view);
+	scan->seen++;
+	scan->each(scan->context, (const uint8_t *)found.slab + found.extent.key, found.extent.key_size, &view);
+}
+
+static void note(struct position *position, const struct zs_bucket *bucket, uint32_t entry)
+{
+	if (position->count == POSITION_MAX)
+		return;
+	position->ids[position->count] = zs_bucket_slab(bucket, entry);
+	position->slots[position->count++] = zs_bucket_slot(bucket, entry);
+}
+
+/* Notes all entries of the pairs whose lower bucket this is. */
+static void collect(const struct zs_table *table, uint32_t lower, struct position *position)
+{
+	struct zs_bucket *bucket = &table->buckets[lower];
+	uint32_t others[256];
+
+	for (unsigned tag = 1; tag < 256; tag++) {
+		others[tag] = zs_hash_other_bucket(lower, (uint8_t)tag, table->count);
+		if (others[tag] > lower)
+			__builtin_prefetch(&table->buckets[others[tag]]);
+	}
+	/* While we hold the lower bucket nothing is displaced between it and the others. They are taken in order. */
+	zs_bucket_lock(bucket);
+	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
+		uint8_t tag = zs_bucket_tag(bucket, i);
+
+		if (tag && others[tag] >= lower)
+			note(position, bucket, i);
+	}
+	for (unsigned tag = 1; tag < 256; tag++) {
+		struct zs_bucket *other = &table->buckets[others[tag]];
+
+		if (others[tag] <= lower || !zs_bucket_match(other, (uint8_t)tag))
+			continue;
+		zs_bucket_lock(other);
+		for (uint32_t mask = zs_bucket_match(other, (uint8_t)tag); mask; mask &= mask - 1)
+			note(position, other, (uint32_t)__builtin_ctz(mask));
+		zs_bucket_unlock(other);
+	}
+	zs_bucket_unlock(bucket);
+}
+
+static uint32_t bucket_at(const struct zs_table *table, uint64_t fraction)
+{
+	uint64_t b = fraction * table->count >> FRACTION_BITS;
+
+	return b < table->count ? (uint32_t)b : table->count - 1;
+}
+
+/* Shows the pairs whose lower bucket lies in [from, to), with `margin` buckets around. */
+static void scan_table(struct scan *scan, const struct zs_table *table, uint64_t from, uint64_t to, uint32_t margin)
+{
+	uint32_t first = bucket_at(table, from);
+	uint32_t last = bucket_at(table, to - 1);
+
+	first = first > margin ? first - margin : 0;
+	last = last + margin < table->count ? last + margin : table->count - 1;
+	for (uint32_t b = first; b <= last; b++) {
+		struct position position;
+
+		position.count = 0;
+		collect(table, b, &position);
+		for (uint32_t i = 0; i < position.count; i++)
+			show(scan, position.ids[i], position.slots[i]);
+	}
+}
+
+static void scan_range(struct scan *scan, const struct zs_index_view *view, uint64_t from, uint64_t to, bool resumed)
+{
+	uint32_t margin = view->previous.count ? ROUNDING : 0;
+
+	/* Entries move from the previous table to the main one, so this order misses none. */
+	if (view->previous.count)
+		scan_table(scan, &view->previous, from, to, margin);
+	scan_table(scan, &view->main, from, to, resumed ? ROUNDING : margin);
+}
+
+static void scan_overflow(struct scan *scan)
+{
+	struct zs_overflow *overflow = scan->part->overflow;
+
+	pthread_mutex_lock(&overflow->lock);
+	for (uint32_t i = 0; i < overflow->count; i++)
+		show(scan, overflow->entries[i].id, overflow->entries[i].slot);
+	pthread_mutex_unlock(&overflow->lock);
+}
+
+/*
+ * Goes on in one partition; returns the fraction reached, 1 << FRACTION_BITS at its end. If the index is resized
+ * between two calls, the second one may find pairs a little before the place where the first one stopped.
+ */
+static uint64_t scan_part(struct scan *scan, uint64_t from, size_t count)
+{
+	const uint64_t end = 1ull << FRACTION_BITS;
+	bool resumed = from > 0;
+
+	while (from < end && scan->seen < count) {
+		const struct zs_index_view *view = zs_load_acquire(&scan->part->view);
+		uint64_t next = bucket_at(&view->main, from) + 1ull;
+		uint64_t to = ((next << FRACTION_BITS) + view->main.count - 1) / view->main.count;
+
+		if (to > end)
+			to = end;
+		scan_range(scan, view, from, to, resumed && zs_load(&scan->part->resizes) > 0);
+		resumed = false;
+		from = to;
+	}
+	if (from == end) {
+		const struct zs_index_view *view = zs_load_acquire(&scan->part->view);
+
+		/* Rounding can shift a pair round the end of the table, too. */
+		if (zs_load(&scan->part->resizes) > 0)
+			scan_range(scan, view, 0, 1, true);
+		scan_overflow(scan);
+	}
+	return from;
+}
+
+uint64_t zs_scan(struct zs_thread *thread, uint64_t cursor, size_t count, zs_scan_function each, void *context)
+{
+	struct scan scan = { .thread = thread, .each = each, .context = context };
+	uint64_t number = cursor >> FRACTION_BITS;
+	uint64_t fraction = cursor & ((1ull << FRACTION_BITS) - 1);
+
+	while (number < thread->engine->part_count && scan.seen < count) {
+		scan.part = &thread->engine->parts[number];
+		fraction = scan_part(&scan, fraction, count);
+		if (fraction < 1ull << FRACTION_BITS)
+			return number << FRACTION_BITS | fraction;
+		fraction = 0;
+		number++;
+	}
+	return number < thread->engine->part_count ? number << FRACTION_BITS : 0;
+}
+
+/* ---- random key ---- */
+
+struct reservoir {
+	struct zs_thread *thread;
+	void *key;
+	size_t *key_size;
+	uint64_t seen;
+};
+
+static uint64_t next_random(struct zs_thread *thread)
+{
+	uint64_t x = thread->random;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	thread->random = x;
+	return x * 0x2545f4914f6cdd1dull;
+}
+
+static void keep_some(void *context, const void *key, size_t key_size, const struct zs_view *view)
+{
+	struct reservoir *r = context;
+
+	(void)view;
+	if (next_random(r->thread) % ++r->seen == 0) {
+		memcpy(r->key, key, key_size);
+		*r->key_size = key_size;
+	}
+}
+
+int zs_random_key(struct zs_thread *thread, void *key, size_t *key_size)
+{
+	struct reservoir r = { thread, key, key_size, 0 };
+	uint64_t partition = next_random(thread) % thread->engine->part_count;
+	uint64_t cursor = partition << FRACTION_BITS | next_random(thread) >> (64 - FRACTION_BITS);
+
+	zs_scan(thread, cursor, 1, keep_some, &r);
+	/* Nothing from there to the end: from the start, then. */
+	if (!r.seen)
+		zs_scan(thread, 0, 1, keep_some, &r);
+	return r.seen ? ZS_OK : ZS_ENOTFOUND;
+}

@@ -1,0 +1,223 @@
+#include "server/engine/upkeep.h"
+
+#include "server/engine/evict.h"
+#include "server/engine/group.h"
+#include "server/engine/lifetime.h"
+#include "server/engine/move.h"
+#include "server/engine/place.h"
+#include "server/engine/resize.h"
+#include "server/engine/slab.h"
+
+/* Frames looked at in one step of the sweep. */
+#define SWEEP_STEP 4096
+
+/* Buckets moved in one step of a resize. */
+#define RESIZE_STEP 64
+
+/* Between two rounds of the sweep. */
+#define SWEEP_PERIOD_MS ZS_DUE_MS
+
+/* Half-empty slabs are merged in the background when less than 1/MERGE_BELOW of the memory is free. */
+#define MERGE_BELOW 8
+
+/* ---- visiting one slab ---- */
+
+/* The time by which the next of a slab's objects have expired: all within eight units of the first. */
+static uint64_t next_visit(const struct zs_slab *slab, uint64_t now)
+{
+	uint64_t identity = zs_load(&slab->identity);
+	uint64_t lifetime = zs_load(&slab->lifetime);
+	uint64_t unit = zs_unit_ms(zs_lifetime_unit(lifetime));
+	uint64_t span_end = (zs_lifetime_base(lifetime) + ZS_FILL_SPAN) * unit;
+	uint64_t first = UINT64_MAX;
+	uint64_t last = 0;
+
+	for (uint32_t slot = 0; slot < zs_identity_slots(identity); slot++) {
+		uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
+
+		if (zs_slab_is_live(slab, slot) && deadline < first)
+			first = deadline;
+	}
+	for (uint32_t slot = 0; slot < zs_identity_slots(identity); slot++) {
+		uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
+
+		if (zs_slab_is_live(slab, slot) && deadline > last && deadline <= first + 8 * unit)
+			last = deadline;
+	}
+	return span_end > now && span_end < last ? span_end : last;
+}
+
+/* Ends what has expired; with `move`, copies the rest forward. */
+static void visit_objects(struct zs_thread *thread, struct zs_part *part, uint32_t id, bool move)
+{
+	struct zs_slab *slab = zs_frame(part, id);
+	uint64_t identity = zs_load(&slab->identity);
+	uint64_t lifetime = zs_load(&slab->lifetime);
+	struct zs_residents residents;
+
+	zs_residents_list(part, id, false, &residents);
+	for (uint32_t i = 0; i < residents.count; i++) {
+		uint32_t slot = residents.slots[i];
+		uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
+		uint32_t recency = zs_slab_recency(slab, zs_identity_slots(identity), slot);
+
+		if (deadline && deadline <= thread->now) {
+			if (zs_end_object(thread, part, id, slot, residents.hashes[i]))
+				zs_count(thread, expired_objects, 1);
+		} else if (move && zs_move_object(thread, part, id, slot, residents.hashes[i],
+						  lifetime & ZS_SLAB_MAIN, recency) == ZS_MOVED) {
+			zs_count(thread, moved_lifetime, 1);
+		}
+	}
+}
+
+static void visit(struct zs_thread *thread, struct zs_part *part, uint32_t id)
+{
+	struct zs_slab *slab = zs_frame(part, id);
+	uint64_t lifetime;
+	bool over;
+	uint64_t evicted = thread->counters.expired_objects;
+	uint64_t moved = thread->counters.moved_lifetime;
+
+	if (!zs_slab_claim(part, id)) {
+		/* Being filled or emptied; or free, then nothing is due. */
+		enum zs_place place = zs_slab_place(part, id);
+		bool used = place == ZS_AT_SMALL || place == ZS_AT_MAIN || place == ZS_AT_NOWHERE;
+
+		zs_store(&part->due[id], used ? zs_due_at(thread->now + 1000, thread->now) : 0);
+		return;
+	}
+	lifetime = zs_load(&slab->lifetime);
+	if (lifetime & ZS_SLAB_DROPPED) {
+		zs_clean_dropped(thread, part, id);
+	} else {
+		over = (zs_lifetime_base(lifetime) + ZS_FILL_SPAN) * zs_unit_ms(zs_lifetime_unit(lifetime)) <=
+		       thread->now;
+		visit_objects(thread, part, id, over);
+	}
+	if (zs_slab_live_count(slab) == 0) {
+		if (thread->counters.expired_objects != evicted && thread->counters.moved_lifetime == moved)
+			zs_count(thread, expired_slabs, 1);
+		zs_slab_retire(thread, part, id);
+		return;
+	}
+	zs_store(&part->due[id], zs_due_at(next_visit(slab, thread->now), thread->now));
+	zs_slab_release(part, id);
+	zs_place_freed(thread, part, id);
+}
+
+bool zs_upkeep_sweep(struct zs_thread *thread, struct zs_part *part, uint32_t visits)
+{
+	uint16_t now = zs_due_tick(thread->now);
+	uint32_t end = zs_load(&part->virgin);
+	uint32_t start = zs_load(&part->sweep_next);
+	uint32_t done = 0;
+	uint32_t id;
+
+	/* Frames that were an index table once lie above those never used. */
+	if (start >= end && start < zs_load(&part->virgin_end))
+		start = part->virgin_end;
+	end = start < end ? end : part->frame_count;
+	for (id = start; id < end && id < start + SWEEP_STEP && done < visits; id++) {
+		if (zs_due_reached(zs_load(&part->due[id]), now)) {
+			visit(thread, part, id);
+			done++;
+		}
+	}
+	if (done)
+		zs_slab_close_batch(thread, part);
+	zs_store(&part->sweep_next, id);
+	return done > 0;
+}
+
+bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part)
+{
+	uint32_t steps = part->frame_count / SWEEP_STEP + 2;
+
+	while (zs_load(&part->dropped) && steps--) {
+		if (zs_load(&part->sweep_next) >= part->frame_count)
+			zs_store(&part->sweep_next, 0);
+		if (zs_upkeep_sweep(thread, part, 1))
+			return true;
+	}
+	zs_store(&part->dropped, 0);
+	return false;
+}
+
+/* ---- all of it, in turn ---- */
+
+static bool sweep_step(struct zs_thread *thread, struct zs_part *part)
+{
+	if (zs_load(&part->sweep_next) >= part->frame_count) {
+		if (thread->now - part->sweep_started_ms < SWEEP_PERIOD_MS)
+			return false;
+		part->sweep_started_ms = thread->now;
+		zs_store(&part->dropped, 0);
+		zs_store(&part->sweep_next, 0);
+	}
+	zs_upkeep_sweep(thread, part, 8);
+	return true;
+}
+
+/* One step of everything for one partition. True if there is more to do at once. */
+static bool step(struct zs_thread *thread, struct zs_part *part)
+{
+	bool more = false;
+
+	zs_slab_reclaim(part);
+	zs_resize_reclaim(part);
+	zs_resize_check(thread, part);
+	more |= zs_resize_step(thread, part, RESIZE_STEP);
+	more |= sweep_step(thread, part);
+	if (zs_slab_available(part) < part->frame_count / MERGE_BELOW)
+		more |= zs_evict_merge_sparse(thread, part);
+	zs_slab_close_batch(thread, part);
+	return more;
+}
+
+/* Open slabs in which everything is over are sealed, so that the sweep finds them. Only their own thread can do that. */
+static void seal_over(struct zs_thread *thread)
+{
+	if (thread->now - thread->sealed_ms < SWEEP_PERIOD_MS)
+		return;
+	thread->sealed_ms = thread->now;
+	for (uint32_t p = 0; p < thread->engine->part_count; p++)
+		zs_place_seal(thread, &thread->engine->parts[p], false);
+}
+
+static void note_longest(struct zs_engine *engine, uint64_t ns)
+{
+	uint64_t longest = zs_load(&engine->longest_upkeep_ns);
+
+	while (ns > longest && !__atomic_compare_exchange_n(&engine->longest_upkeep_ns, &longest, ns, true,
+							     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
+bool zs_thread_upkeep(struct zs_thread *thread, unsigned budget_us)
+{
+	struct zs_engine *engine = thread->engine;
+	uint64_t begin = zs_clock_ns(engine->clock);
+	uint64_t before = begin;
+	bool more;
+
+	seal_over(thread);
+	do {
+		more = false;
+		for (uint32_t p = 0; p < engine->part_count; p++) {
+			struct zs_part *part = &engine->parts[p];
+			uint64_t after;
+
+			if (__atomic_exchange_n(&part->upkeep_busy, 1, __ATOMIC_ACQUIRE))
+				continue;
+			more |= step(thread, part);
+			zs_store_release(&part->upkeep_busy, 0);
+			zs_thread_quiesce(thread);
+			after = zs_clock_ns(engine->clock);
+			note_longest(engine, after - before);
+			before = after;
+		}
+		zs_groups_reclaim(engine);
+	} while (more && before - begin < (uint64_t)budget_us * 1000);
+	return more;
+}

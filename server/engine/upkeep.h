@@ -1,0 +1,19 @@
+/*
+ * Background work in small steps: visiting slabs whose time has come, merging, freeing, resizing the index.
+ *
+ * Visits: every slab with deadlines has a time in `due`. The sweep goes round that array (two bytes for each slab) and
+ * visits what is due: a slab in which everything has expired is reset whole; one whose span is over has its
+ * survivors, refreshed meanwhile, copied forward; any other loses what has expired and gets another time.
+ */
+#ifndef ZS_SERVER_ENGINE_UPKEEP_H
+#define ZS_SERVER_ENGINE_UPKEEP_H
+
+#include "server/engine/internal.h"
+
+/* Goes on with the sweep until `visits` slabs were visited or the round is over. True if any was. */
+bool zs_upkeep_sweep(struct zs_thread *thread, struct zs_part *part, uint32_t visits);
+
+/* Visits one slab that is due, looking through all of them once if need be; for when slabs were just dropped. */
+bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part);
+
+#endif

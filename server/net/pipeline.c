@@ -1,0 +1,330 @@
+#include "server/net/pipeline.h"
+
+#include "common/log.h"
+#include "server/commands/dispatch.h"
+#include "server/commands/result.h"
+#include "server/net/client.h"
+#include "server/node/node.h"
+#include "server/node/ticks.h"
+
+#define AHEAD 32
+
+/* Before AUTH, as Redis: enough for AUTH and HELLO. */
+#define UNKNOWN_ARGUMENTS 10
+#define UNKNOWN_BULK 16384
+
+struct step {
+	const struct zs_command *command;
+	const struct zs_argument *argv;
+	size_t argc;
+	size_t end; /* of its bytes, from the start of the data */
+};
+
+struct pipeline {
+	struct zs_client *client;
+	struct zs_worker *worker;
+	struct zs_node *node;
+	struct zs_reply *reply;
+	uint64_t slow_ticks; /* longer ones are looked at more closely */
+	struct step steps[AHEAD];
+	unsigned count;
+	struct zs_resp_command request;
+};
+
+static uint64_t slow_ticks(const struct zs_node *node)
+{
+	int64_t slowlog_us = zs_node_setting(node, ZS_SET_SLOWLOG_SLOWER_THAN);
+	int64_t latency_ms = zs_node_setting(node, ZS_SET_LATENCY_THRESHOLD);
+	uint64_t ns = UINT64_MAX;
+
+	if (slowlog_us >= 0)
+		ns = (uint64_t)slowlog_us * 1000;
+	if (latency_ms > 0 && (uint64_t)latency_ms * 1000000 < ns)
+		ns = (uint64_t)latency_ms * 1000000;
+	return ns == UINT64_MAX ? UINT64_MAX : zs_ticks_from_ns(ns);
+}
+
+/* ---- parsing ahead ---- */
+
+/* Parses up to AHEAD commands; returns why it stopped. */
+static enum zs_resp_result read_ahead(struct pipeline *p, const struct zs_resp_limits *limits, const uint8_t *data,
+				      size_t size, size_t *skipped)
+{
+	struct zs_resp_arguments *arguments = &p->worker->arguments;
+	unsigned most = p->client->authenticated ? AHEAD : 1;
+	enum zs_resp_result result = ZS_RESP_MORE;
+	size_t position = 0;
+
+	zs_resp_clear(arguments);
+	p->count = 0;
+	while (p->count < most && position < size) {
+		struct step *step = &p->steps[p->count];
+
+		result = zs_resp_parse(&p->client->parser, limits, data + position, size - position, arguments,
+				       &p->request);
+		if (result == ZS_RESP_COMMAND) {
+			position += p->request.consumed;
+			step->argv = p->request.argv;
+			step->argc = p->request.argc;
+			step->end = position;
+			step->command = zs_command_find(step->argv[0].data, step->argv[0].size);
+			p->count++;
+		} else if (result == ZS_RESP_EMPTY) {
+			position += p->request.consumed;
+			if (p->count)
+				p->steps[p->count - 1].end = position;
+			else
+				*skipped = position;
+		} else {
+			break;
+		}
+	}
+	return result;
+}
+
+static bool is_get(const struct pipeline *p, const struct step *step)
+{
+	return step->command == p->node->get_command && step->argc == 2;
+}
+
+/* Starts to fetch the first keys of all but GETs, whose batch does it better. */
+static void prefetch(struct pipeline *p)
+{
+	for (unsigned i = 0; i < p->count; i++) {
+		const struct step *step = &p->steps[i];
+		int key = step->command ? step->command->first_key : 0;
+
+		if (key > 0 && (size_t)key < step->argc && !is_get(p, step))
+			zs_prefetch(p->worker->engine_thread, step->argv[key].data, step->argv[key].size);
+	}
+}
+
+/* ---- after a command ---- */
+
+static void note_slow(struct pipeline *p, const struct zs_command *command, const struct step *step, uint64_t ns)
+{
+	struct zs_node *node = p->node;
+	int64_t slowlog_us = zs_node_setting(node, ZS_SET_SLOWLOG_SLOWER_THAN);
+	int64_t latency_ms = zs_node_setting(node, ZS_SET_LATENCY_THRESHOLD);
+	struct zs_slow_command event = { .time_s = p->worker->now_ms / 1000, .us = ns / 1000 };
+
+	if (slowlog_us >= 0 && event.us >= (uint64_t)slowlog_us) {
+		zs_client_peer(p->client, event.address, sizeof(event.address));
+		if (p->client->name)
+			snprintf(event.name, sizeof(event.name), "%s", p->client->name);
+		zs_slowlog_add(&node->slowlog, (size_t)zs_node_setting(node, ZS_SET_SLOWLOG_MAX_LEN), &event,
+			       step->argv, step->argc);
+	}
+	if (latency_ms > 0 && ns / 1000000 >= (uint64_t)latency_ms)
+		zs_latency_add(&node->latency,
+			       command->flags & ZS_CMD_FAST ? ZS_LATENCY_FAST_COMMAND : ZS_LATENCY_COMMAND,
+			       event.time_s, ns / 1000000);
+}
+
+/* The time since the last command of this worker ended, or its batch began. */
+static uint64_t lap(struct pipeline *p)
+{
+	uint64_t now = zs_ticks();
+	uint64_t ticks = now - p->worker->last_ticks;
+
+	p->worker->last_ticks = now;
+	return ticks;
+}
+
+static void account(struct pipeline *p, const struct zs_command *command, const struct step *step, size_t reply_start)
+{
+	struct zs_stats_of_worker *stats = p->worker->stats;
+	unsigned id = zs_command_id(command);
+	uint64_t ticks = lap(p);
+
+	zs_stats_command(stats, id, zs_ticks_to_ns(ticks), 1);
+	zs_count(&stats->commands, 1);
+	if (p->reply->used > reply_start && p->reply->data[reply_start] == '-') {
+		zs_count(&stats->command[id].failed, 1);
+		zs_stats_error(stats, p->reply->data + reply_start, p->reply->used - reply_start);
+	}
+	if (ticks >= p->slow_ticks)
+		note_slow(p, command, step, zs_ticks_to_ns(ticks));
+}
+
+static void account_rejected(struct pipeline *p, const struct zs_command *command, size_t reply_start)
+{
+	struct zs_stats_of_worker *stats = p->worker->stats;
+
+	if (command)
+		zs_count(&stats->command[zs_command_id(command)].rejected, 1);
+	if (p->reply->used > reply_start)
+		zs_stats_error(stats, p->reply->data + reply_start, p->reply->used - reply_start);
+	lap(p);
+}
+
+/* CLIENT REPLY OFF and SKIP. */
+static void suppress_reply(struct zs_client *client, size_t reply_start)
+{
+	if (client->reply_off || client->reply_skip)
+		client->reply.used = reply_start;
+	client->reply_skip = client->reply_skip_next;
+	client->reply_skip_next = false;
+}
+
+/* ---- running ---- */
+
+/* True if the commands came to their ends, false if this one has to wait. */
+static bool run_step(struct pipeline *p, const struct step *step)
+{
+	struct zs_client *client = p->client;
+	size_t start = p->reply->used;
+	struct zs_call call = {
+		.node = p->node,
+		.client = client,
+		.thread = p->worker->engine_thread,
+		.reply = p->reply,
+		.argv = step->argv,
+		.argc = step->argc,
+		.command = step->command,
+	};
+
+	atomic_store_explicit(&client->last_command, step->command, memory_order_relaxed);
+	if (!zs_command_resolve(&call)) {
+		account_rejected(p, call.command, start);
+	} else if (!client->authenticated && !(call.command->flags & ZS_CMD_NO_AUTH)) {
+		zs_reply_error(p->reply, "NOAUTH Authentication required.");
+		account_rejected(p, call.command, start);
+	} else {
+		atomic_store_explicit(&client->last_command, call.command, memory_order_relaxed);
+		if (zs_command_run(&call) == ZS_EAGAIN) {
+			zs_count(&p->worker->stats->stalls, 1);
+			client->stalled = true;
+			return false;
+		}
+		account(p, call.command, step, start);
+	}
+	if (client->reply_off || client->reply_skip || client->reply_skip_next)
+		suppress_reply(client, start);
+	return true;
+}
+
+/* How many GETs follow one another from this step on. */
+static unsigned count_gets(const struct pipeline *p, unsigned from)
+{
+	unsigned n = 0;
+
+	while (from + n < p->count && is_get(p, &p->steps[from + n]))
+		n++;
+	return n;
+}
+
+static void run_gets(struct pipeline *p, const struct step *steps, unsigned count)
+{
+	struct zs_key keys[AHEAD];
+	struct zs_view views[AHEAD];
+	bool found[AHEAD];
+	uint64_t ticks;
+
+	for (unsigned i = 0; i < count; i++) {
+		keys[i].data = steps[i].argv[1].data;
+		keys[i].size = steps[i].argv[1].size;
+	}
+	zs_get_batch(p->worker->engine_thread, keys, count, views, found);
+	for (unsigned i = 0; i < count; i++) {
+		if (found[i])
+			zs_reply_value(p->reply, &views[i]);
+		else
+			zs_reply_null(p->reply);
+	}
+	atomic_store_explicit(&p->client->last_command, p->node->get_command, memory_order_relaxed);
+	ticks = lap(p);
+	zs_stats_command(p->worker->stats, zs_command_id(p->node->get_command), zs_ticks_to_ns(ticks) / count, count);
+	zs_count(&p->worker->stats->commands, count);
+	if (ticks / count >= p->slow_ticks)
+		note_slow(p, p->node->get_command, &steps[0], zs_ticks_to_ns(ticks) / count);
+}
+
+static bool replies_are_wanted(const struct zs_client *client)
+{
+	return !client->reply_off && !client->reply_skip;
+}
+
+static bool must_stop(const struct zs_client *client)
+{
+	return client->close_asked || client->stalled || client->reply.overflow;
+}
+
+/* Runs the steps; returns how many are done. */
+static unsigned run_steps(struct pipeline *p)
+{
+	unsigned i = 0;
+
+	while (i < p->count && !must_stop(p->client)) {
+		unsigned gets = count_gets(p, i);
+
+		if (gets > 1 && p->client->authenticated && replies_are_wanted(p->client)) {
+			run_gets(p, p->steps + i, gets);
+			i += gets;
+		} else if (run_step(p, &p->steps[i])) {
+			i++;
+		}
+	}
+	return i;
+}
+
+static struct zs_resp_limits limits_of(const struct pipeline *p)
+{
+	struct zs_resp_limits limits = {
+		.arguments = ZS_RESP_ARGUMENTS_MAX,
+		.bulk = (size_t)zs_node_setting(p->node, ZS_SET_BULK_LIMIT),
+		.total = (size_t)zs_node_setting(p->node, ZS_SET_QUERY_LIMIT),
+	};
+
+	if (!p->client->authenticated) {
+		limits.arguments = UNKNOWN_ARGUMENTS;
+		limits.bulk = UNKNOWN_BULK;
+	}
+	return limits;
+}
+
+static void refuse_request(struct pipeline *p)
+{
+	size_t start = p->reply->used;
+
+	zs_reply_error(p->reply, "ERR %s", p->request.error);
+	zs_stats_error(p->worker->stats, p->reply->data + start, p->reply->used - start);
+	zs_client_close_after_reply(p->client);
+}
+
+size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t size, size_t output_max)
+{
+	struct pipeline p; /* not zeroed: the steps are large */
+	size_t position = 0;
+
+	p.client = client;
+	p.worker = client->worker;
+	p.node = client->worker->node;
+	p.reply = &client->reply;
+	p.slow_ticks = slow_ticks(p.node);
+	client->worker->last_ticks = zs_ticks();
+	while (position < size && client->reply.used < output_max && !must_stop(client)) {
+		struct zs_resp_limits limits = limits_of(&p);
+		size_t skipped = 0;
+		enum zs_resp_result result = read_ahead(&p, &limits, data + position, size - position, &skipped);
+		unsigned done;
+
+		if (p.count > 1)
+			prefetch(&p);
+		done = run_steps(&p);
+		if (done < p.count) {
+			position += done ? p.steps[done - 1].end : skipped;
+			/* What was parsed behind it will be parsed again. */
+			zs_resp_reset(&client->parser);
+			break;
+		}
+		position += p.count ? p.steps[p.count - 1].end : skipped;
+		if (result == ZS_RESP_ERROR) {
+			refuse_request(&p);
+			break;
+		}
+		if (result == ZS_RESP_MORE)
+			break;
+	}
+	return position;
+}

@@ -1,0 +1,449 @@
+/*
+ * Hours of a virtual clock: what lifetimes cost in memory, that they give it back, that no step of upkeep is
+ * long, and what the eviction policies keep.
+ */
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "test/engine/support.h"
+
+#define MINUTE UINT64_C(60000)
+#define HOUR (60 * MINUTE)
+
+/* Sanitizers stretch a step of upkeep 10 to 20 times, and another process may take the core in the midst of
+ * one. */
+enum { LONGEST_STEP_US = 200000 };
+
+struct load {
+	struct zs_fixture *f;
+	uint64_t random;
+};
+
+static void begin(struct load *load, uint64_t memory, enum zs_policy policy)
+{
+	load->f = zs_fixture_open(memory, policy);
+	load->random = 11;
+}
+
+static void end(struct load *load, const char *what)
+{
+	struct zs_stats s;
+
+	zs_engine_stats(load->f->engine, &s);
+	print_message("  %s: longest step of upkeep %" PRIu64 " us\n", what, s.upkeep_longest_us);
+	if (s.upkeep_longest_us > LONGEST_STEP_US)
+		fail_msg("a step of upkeep took %" PRIu64 " us", s.upkeep_longest_us);
+	zs_fixture_close(load->f);
+}
+
+/* Objects of a 16 byte key and a value of 128, unless said otherwise. */
+static void store(struct load *load, const char *prefix, unsigned n, size_t value_size, uint64_t ttl, const char *group)
+{
+	static const uint8_t value[512] = { 1, 2, 3 };
+	char key[32];
+	struct zs_set set = {
+		.key = key,
+		.key_size = (size_t)snprintf(key, sizeof(key), "%s%0*u", prefix, 16 - (int)strlen(prefix), n),
+		.value = value,
+		.value_size = value_size,
+		.deadline = ttl ? zs_thread_now(load->f->thread) + ttl : 0,
+		.flags = group ? ZS_SET_GROUP : 0,
+		.group = group,
+		.group_size = group ? strlen(group) : 0,
+	};
+	int result = zs_test_set(load->f->thread, &set, NULL);
+
+	if (result)
+		fail_msg("storing %s: %s", key, zs_error_name(result));
+}
+
+static bool is_there(struct load *load, const char *prefix, unsigned n, unsigned flags)
+{
+	char key[32];
+	struct zs_view view;
+	int size = snprintf(key, sizeof(key), "%s%0*u", prefix, 16 - (int)strlen(prefix), n);
+
+	return zs_get(load->f->thread, key, (size_t)size, flags, &view) == ZS_OK;
+}
+
+/* What the arena spends on each live object beyond its own bytes, the room of dead ones included. */
+static double overhead(struct load *load, struct zs_stats *s)
+{
+	zs_engine_stats(load->f->engine, s);
+	zs_test_expect_sums(s);
+	return s->objects
+		   ? ((double)(s->slab_bytes + s->quarantine_bytes) - (double)s->payload_bytes) / (double)s->objects
+		   : 0;
+}
+
+static void tick(struct load *load, uint64_t ms)
+{
+	zs_fixture_advance(load->f, ms);
+	zs_fixture_settle(load->f);
+}
+
+/* Filled once, with one lifetime: slab headers and open slabs only. */
+static void a_plain_fill_wastes_little(void **state)
+{
+	struct load load;
+	struct zs_stats s;
+	double bytes;
+
+	(void)state;
+	begin(&load, 64u << 20, ZS_POLICY_S3FIFO);
+	for (unsigned i = 0; i < 300000; i++) {
+		store(&load, "plain", i, 128, HOUR, NULL);
+		if (i % 32 == 0)
+			zs_thread_quiesce(load.f->thread);
+	}
+	tick(&load, 1000);
+	bytes = overhead(&load, &s);
+	print_message("  plain fill: %.2f bytes of slab per object beyond 144\n", bytes);
+	assert_int_equal(s.objects, 300000);
+	if (bytes > 3.5)
+		fail_msg("%.2f bytes of slab per object beyond key and value, at most 3.5 are expected", bytes);
+	end(&load, "plain fill");
+}
+
+/* Tokens of many lifetimes come and go for six hours: memory follows the live ones. */
+static void ttl_churn_does_not_fragment(void **state)
+{
+	static const uint64_t ttls[] = { 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR };
+	struct load load;
+	struct zs_stats s;
+	unsigned made = 0;
+	double worst = 0;
+
+	(void)state;
+	begin(&load, 128u << 20, ZS_POLICY_S3FIFO);
+	for (unsigned minute = 0; minute < 360; minute++) {
+		for (unsigned i = 0; i < 2000; i++) {
+			store(&load, "token", made++, 128, ttls[zs_test_below(&load.random, 5)], NULL);
+			if (i % 32 == 0)
+				zs_thread_quiesce(load.f->thread);
+		}
+		tick(&load, MINUTE);
+		if (minute > 60) {
+			double bytes = overhead(&load, &s);
+
+			worst = bytes > worst ? bytes : worst;
+		}
+	}
+	print_message("  ttl churn: at worst %.2f bytes of slab per counted object beyond 144, %" PRIu64
+		      " objects, %" PRIu64 " slabs reset whole\n",
+		      worst, s.objects, s.expired_slabs);
+	assert_int_equal(s.evicted_objects, 0);
+	assert_true(s.expired_slabs > 0);
+	/* About 44,800 tokens live at a time; windows of an eighth keep some dead ones a little longer. */
+	assert_in_range(s.objects, 44000, 56000);
+	if (worst > 25)
+		fail_msg("%.2f bytes of slab per object beyond key and value, at most 25 are expected", worst);
+	/* An hour after the last one all is free again, and nobody had to look for it. */
+	tick(&load, HOUR + 10 * MINUTE);
+	overhead(&load, &s);
+	assert_int_equal(s.objects, 0);
+	assert_int_equal(s.objects_with_deadline, 0);
+	if (s.slabs > 256)
+		fail_msg("no object is left, but %" PRIu64 " slabs are held", s.slabs);
+	end(&load, "ttl churn");
+}
+
+/* Sessions of an hour, touched at random about every ten minutes, with some logging out and new ones coming.
+ */
+static void sliding_sessions_stay_compact(void **state)
+{
+	enum { SESSIONS = 40000 };
+	struct load load;
+	struct zs_stats s;
+	char key[32];
+	uint64_t moved;
+	double bytes;
+
+	(void)state;
+	begin(&load, 64u << 20, ZS_POLICY_S3FIFO);
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		store(&load, "session", i, 128, HOUR, NULL);
+		if (i % 32 == 0)
+			zs_thread_quiesce(load.f->thread);
+	}
+	for (unsigned minute = 0; minute < 300; minute++) {
+		uint64_t deadline = zs_thread_now(load.f->thread) + HOUR;
+
+		for (unsigned i = minute % 10; i < SESSIONS; i += 10) {
+			unsigned tries = 0;
+			int result, size = snprintf(key, sizeof(key), "session%09u", i);
+
+			do {
+				result = zs_expire(load.f->thread, key, (size_t)size, deadline, 0, NULL);
+			} while (zs_test_again(load.f->thread, result, &tries));
+			if (result)
+				fail_msg("minute %u: %s touched every ten minutes: %s", minute, key,
+					 zs_error_name(result));
+			if (i % 32 == 0)
+				zs_thread_quiesce(load.f->thread);
+			if (zs_test_below(&load.random, 100) == 0)
+				store(&load, "session", i, 128, HOUR, NULL); /* logged out and in again */
+		}
+		tick(&load, MINUTE);
+	}
+	bytes = overhead(&load, &s);
+	moved = s.moved_lifetime + s.moved_merge;
+	print_message("  sliding sessions: %.2f bytes of slab per object beyond 144, %.3f moves per refresh\n", bytes,
+		      (double)moved / (300.0 * SESSIONS / 10));
+	assert_int_equal(s.objects, SESSIONS);
+	assert_int_equal(s.evicted_objects, 0);
+	if (bytes > 12)
+		fail_msg("%.2f bytes of slab per session beyond key and value, at most 12 are expected", bytes);
+	if (moved > 300ull * SESSIONS / 10 / 2)
+		fail_msg("%" PRIu64 " moves for %d refreshes: a refresh must not move the object", moved,
+			 300 * SESSIONS / 10);
+	tick(&load, HOUR + MINUTE);
+	tick(&load, HOUR);
+	overhead(&load, &s);
+	assert_int_equal(s.objects, 0);
+	end(&load, "sliding sessions");
+}
+
+/* Rate limits: every minute has its group of counters, which is dropped when the minute after it is over. */
+static void windows_of_groups_are_reused(void **state)
+{
+	struct load load;
+	struct zs_stats s;
+	uint64_t slabs_early = 0;
+	char group[24], key[32];
+
+	(void)state;
+	begin(&load, 32u << 20, ZS_POLICY_NOEVICTION);
+	for (unsigned minute = 0; minute < 240; minute++) {
+		snprintf(group, sizeof(group), "minute:%u", minute);
+		for (unsigned i = 0; i < 4000; i++) {
+			int64_t n;
+			int size;
+
+			store(&load, "m", minute % 2 * 100000 + i, 1 + i % 40, 0, group);
+			size = snprintf(key, sizeof(key), "limit:%u:%u", minute, i % 500);
+			if (i < 500) {
+				struct zs_set set = { .key = key,
+						      .key_size = (size_t)size,
+						      .value = "0",
+						      .value_size = 1,
+						      .flags = ZS_SET_GROUP,
+						      .group = group,
+						      .group_size = strlen(group) };
+
+				assert_int_equal(zs_test_set(load.f->thread, &set, NULL), ZS_OK);
+			}
+			assert_int_equal(zs_increment(load.f->thread, key, (size_t)size, 1, &n), ZS_OK);
+			assert_int_equal(n, i / 500 + 1);
+			if (i % 32 == 0)
+				zs_thread_quiesce(load.f->thread);
+		}
+		if (minute) {
+			uint64_t dropped;
+
+			snprintf(group, sizeof(group), "minute:%u", minute - 1);
+			assert_int_equal(zs_drop(load.f->thread, group, strlen(group), &dropped), ZS_OK);
+			assert_int_equal(dropped, 4500);
+		}
+		tick(&load, MINUTE);
+		overhead(&load, &s);
+		assert_int_equal(s.objects, 4500);
+		assert_int_equal(s.groups, 1);
+		if (minute == 20)
+			slabs_early = s.slabs;
+	}
+	print_message("  group windows: %" PRIu64 " slabs after 20 minutes, %" PRIu64 " after 240\n", slabs_early,
+		      s.slabs);
+	assert_true(s.slabs <= slabs_early + slabs_early / 4 + 16);
+	end(&load, "group windows");
+}
+
+/* Many lifetimes with few objects each must not hold a slab each. */
+static void sparse_lifetimes_share(void **state)
+{
+	enum { OBJECTS = 20000 };
+	struct load load;
+	struct zs_stats s;
+	double bytes;
+
+	(void)state;
+	begin(&load, 64u << 20, ZS_POLICY_S3FIFO);
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		store(&load, "sparse", i, 64, MINUTE + zs_test_below(&load.random, 1ull << (17 + i % 14)), NULL);
+		if (i % 20 == 0)
+			tick(&load, 7);
+	}
+	bytes = overhead(&load, &s);
+	print_message("  sparse lifetimes: %.2f bytes of slab per object beyond 80, %" PRIu64 " of %" PRIu64
+		      " slabs open\n",
+		      bytes, s.open_slabs, s.slabs);
+	if (bytes > 60)
+		fail_msg("%.2f bytes of slab per object beyond key and value, at most 60 are expected", bytes);
+	end(&load, "sparse lifetimes");
+}
+
+/* Deletions thin all slabs out to a quarter; merging gives the room back without losing one object. */
+static void merging_gives_room_back(void **state)
+{
+	enum { OBJECTS = 200000 };
+	struct load load;
+	struct zs_stats full, s;
+	char key[32];
+
+	(void)state;
+	begin(&load, 64u << 20, ZS_POLICY_NOEVICTION);
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		store(&load, "merge", i, 128, 0, NULL);
+		if (i % 32 == 0)
+			zs_thread_quiesce(load.f->thread);
+	}
+	overhead(&load, &full);
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		int size = snprintf(key, sizeof(key), "merge%011u", i);
+
+		if (i % 4)
+			assert_int_equal(zs_delete(load.f->thread, key, (size_t)size, NULL), ZS_OK);
+		if (i % 32 == 0)
+			zs_thread_quiesce(load.f->thread);
+	}
+	for (unsigned i = 0; i < 200; i++)
+		tick(&load, 50);
+	overhead(&load, &s);
+	print_message("  merging: %" PRIu64 " slabs full, %" PRIu64 " with a quarter of the objects, %" PRIu64
+		      " moved\n",
+		      full.slabs, s.slabs, s.moved_merge);
+	assert_int_equal(s.objects, OBJECTS / 4);
+	if (s.slabs > full.slabs / 2)
+		fail_msg("a quarter of the objects is left in %" PRIu64 " of %" PRIu64 " slabs", s.slabs, full.slabs);
+	for (unsigned i = 0; i < OBJECTS; i++) {
+		if (is_there(&load, "merge", i, ZS_READ_PEEK) != (i % 4 == 0))
+			fail_msg("object %u is %s after merging", i, i % 4 ? "back" : "gone");
+	}
+	end(&load, "merging");
+}
+
+/*
+ * A tenth of the objects is read again and again while four times the memory streams by. Returns how many of
+ * the hot objects are still there, in percent.
+ */
+static unsigned hot_survivors(enum zs_policy policy, bool read_them)
+{
+	enum { HOT = 4000, STREAM = 200000 };
+	struct load load;
+	unsigned left = 0;
+	struct zs_stats s;
+
+	begin(&load, 8u << 20, policy);
+	for (unsigned i = 0; i < HOT; i++)
+		store(&load, "hot", i, 128, 0, NULL);
+	for (unsigned i = 0; i < STREAM; i++) {
+		store(&load, "stream", i, 128, 0, NULL);
+		for (unsigned k = 0; k < 2 && read_them; k++)
+			is_there(&load, "hot", (unsigned)zs_test_below(&load.random, HOT), 0);
+		if (i % 32 == 0)
+			zs_thread_upkeep(load.f->thread, 50);
+	}
+	for (unsigned i = 0; i < HOT; i++)
+		left += is_there(&load, "hot", i, ZS_READ_PEEK);
+	overhead(&load, &s);
+	assert_true(s.evicted_objects > 0);
+	assert_true(s.objects > 30000);
+	end(&load, read_them ? "hot objects beside a stream" : "cold objects before a stream");
+	return left * 100 / HOT;
+}
+
+static void eviction_keeps_what_is_used(void **state)
+{
+	static const char *const names[] = { "s3fifo", "lru", "lfu" };
+
+	(void)state;
+	for (int policy = ZS_POLICY_S3FIFO; policy <= ZS_POLICY_LFU; policy++) {
+		unsigned used = hot_survivors((enum zs_policy)policy, true);
+		unsigned unused = hot_survivors((enum zs_policy)policy, false);
+
+		print_message("  %s: %u %% of the hot objects survive when read, %u %% when not\n", names[policy], used,
+			      unused);
+		if (used < 90)
+			fail_msg("%s keeps %u %% of the objects that are in use, 90 are expected", names[policy], used);
+		if (unused > 10)
+			fail_msg("%s keeps %u %% of the oldest objects that nobody reads, 10 at most are expected",
+				 names[policy], unused);
+	}
+}
+
+/* Under pressure the expired go first: nothing that lives is evicted while dead room can be had. */
+static void expired_memory_goes_first(void **state)
+{
+	struct load load;
+	struct zs_stats s;
+
+	(void)state;
+	begin(&load, 16u << 20, ZS_POLICY_S3FIFO);
+	for (unsigned i = 0; i < 30000; i++) {
+		store(&load, "keep", i, 128, 0, NULL);
+		if (i % 32 == 0)
+			zs_thread_upkeep(load.f->thread, 50);
+	}
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 30000; i++) {
+			store(&load, "brief", round * 30000 + i, 128, MINUTE, NULL);
+			if (i % 32 == 0)
+				zs_thread_upkeep(load.f->thread, 50);
+		}
+		zs_fixture_advance(load.f, 2 * MINUTE);
+	}
+	overhead(&load, &s);
+	assert_int_equal(s.evicted_objects, 0);
+	assert_true(s.expired_objects >= UINT64_C(19) * 30000);
+	for (unsigned i = 0; i < 30000; i++) {
+		if (!is_there(&load, "keep", i, ZS_READ_PEEK))
+			fail_msg("object %u is gone", i);
+	}
+	end(&load, "expired first");
+}
+
+/* A node without a lull: writes, expiry, eviction and growth at once, upkeep with small budgets. No step is
+ * long. */
+static void no_step_is_long_under_load(void **state)
+{
+	struct load load;
+	struct zs_stats s;
+
+	(void)state;
+	begin(&load, 32u << 20, ZS_POLICY_S3FIFO);
+	for (unsigned i = 0; i < 600000; i++) {
+		store(&load, "load", i, 32 + zs_test_below(&load.random, 300),
+		      i % 3 ? 1000 + zs_test_below(&load.random, 10 * MINUTE) : 0, NULL);
+		is_there(&load, "load", i - (unsigned)zs_test_below(&load.random, i % 50000 + 1), 0);
+		if (i % 64 == 0) {
+			zs_test_clock_advance(&load.f->clock, 10);
+			zs_thread_upkeep(load.f->thread, 50);
+		}
+	}
+	overhead(&load, &s);
+	assert_true(s.evicted_objects > 0);
+	assert_true(s.expired_objects > 0);
+	assert_true(s.index_resizes > 0);
+	print_message("  load: %" PRIu64 " evicted, %" PRIu64 " expired, %" PRIu64 " resizes, %" PRIu64 " displaced\n",
+		      s.evicted_objects, s.expired_objects, s.index_resizes, s.displaced);
+	end(&load, "load");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_plain_fill_wastes_little),	 cmocka_unit_test(ttl_churn_does_not_fragment),
+		cmocka_unit_test(sliding_sessions_stay_compact), cmocka_unit_test(windows_of_groups_are_reused),
+		cmocka_unit_test(sparse_lifetimes_share),	 cmocka_unit_test(merging_gives_room_back),
+		cmocka_unit_test(eviction_keeps_what_is_used),	 cmocka_unit_test(expired_memory_goes_first),
+		cmocka_unit_test(no_step_is_long_under_load),
+	};
+
+	return cmocka_run_group_tests_name("lifetimes", tests, NULL, NULL);
+}
