@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -241,8 +242,55 @@ def nothing(options, *more, core=None):
     return Nothing(options, "nothing", [program(options, "bench-nothing"), "--port", "@PORT@"] + list(more), core)
 
 
+def core_seconds(core):
+    """Time that a core has spent in processes so far."""
+    with open("/proc/stat") as stat:
+        for line in stat:
+            name, *ticks = line.split()
+            if name == f"cpu{core}":
+                return sum(int(tick) for tick in ticks[:3]) / os.sysconf("SC_CLK_TCK")
+    raise Failure(f"core {core} is not in /proc/stat")
+
+
+def process_seconds(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """Tells whether others used the two cores of a measurement, in which case its figures mean little."""
+
+    def __init__(self, options, server):
+        self.options = options
+        self.server = server
+        self.begin = time.monotonic()
+        self.before = self.seconds()
+
+    def seconds(self):
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (core_seconds(self.server.core), process_seconds(self.server.process.pid),
+                core_seconds(self.options.client_core), children.ru_utime + children.ru_stime)
+
+    def others(self):
+        """The larger of the shares of the two cores' time that went to neither server nor client."""
+        spent = [after - before for before, after in zip(self.before, self.seconds())]
+        elapsed = time.monotonic() - self.begin
+        return max(0, spent[0] - spent[1], spent[2] - spent[3]) / elapsed
+
+
+def warn_if_disturbed(shares):
+    worst = max(shares, default=0)
+    if worst > 0.1:
+        print(f"\nwarning: other processes used up to {100 * worst:.0f} % of a core during a measurement; "
+              "repeat on a quiet machine")
+
+
 def load(options, server, **flags):
-    """Runs bench-respload against a server; returns its JSON. A flag that is True is given without a value."""
+    """
+    Runs bench-respload against a server; returns its JSON, and as `others` the share of a core that went to other
+    processes meanwhile. A flag that is True is given without a value.
+    """
     command = [program(options, "bench-respload"), "--server", server.address, "--protocol", server.protocol,
                "--core", str(options.client_core), "--json", "-"]
     for name, value in flags.items():
@@ -251,11 +299,19 @@ def load(options, server, **flags):
         command.append("--" + name.replace("_", "-"))
         if value is not True:
             command.append(str(value))
-    result = subprocess.run(command, capture_output=True, text=True)
-    answer = json.loads(result.stdout) if result.stdout else {}
-    if result.returncode:
-        reason = answer.get("first_error") or result.stderr.strip()
-        raise Failure(f"the load on {server.name} failed: {reason}\n  {' '.join(command)}")
+    watch = Watch(options, server)
+    answer = finish(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True), server)
+    answer["others"] = watch.others()
+    return answer
+
+
+def finish(process, server):
+    """Waits for a bench-respload that was started with --json -; returns its JSON."""
+    output, errors = process.communicate()
+    answer = json.loads(output) if output else {}
+    if process.returncode:
+        reason = answer.get("first_error") or errors.strip()
+        raise Failure(f"the load on {server.name} failed: {reason}\n  {' '.join(process.args)}")
     return answer
 
 

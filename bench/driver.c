@@ -9,24 +9,23 @@ static int open_kind(struct zs_driver *driver, const char *name)
 {
 	int error;
 
-	if (!strcmp(name, zs_driver_uring.name) || !strcmp(name, "auto")) {
+	if (strcmp(name, zs_driver_uring.name) == 0 || strcmp(name, "auto") == 0) {
 		driver->kind = &zs_driver_uring;
 		error = driver->kind->open(driver);
-		if (!error || strcmp(name, "auto"))
+		if (!error || strcmp(name, "auto") != 0)
 			return error;
 	}
 	driver->kind = &zs_driver_epoll;
 	return driver->kind->open(driver);
 }
 
-struct zs_driver *zs_driver_open(const char *kind, unsigned connections,
-				 const struct zs_driver_events *events)
+struct zs_driver *zs_driver_open(const char *kind, unsigned connections, const struct zs_driver_events *events)
 {
 	struct zs_driver *driver;
 	int error;
 
-	if (strcmp(kind, "auto") && strcmp(kind, zs_driver_uring.name) &&
-	    strcmp(kind, zs_driver_epoll.name)) {
+	if (strcmp(kind, "auto") != 0 && strcmp(kind, zs_driver_uring.name) != 0 &&
+	    strcmp(kind, zs_driver_epoll.name) != 0) {
 		fprintf(stderr, "'%s' is not a kind of I/O: auto, epoll or io_uring is wanted\n", kind);
 		return NULL;
 	}
@@ -60,7 +59,7 @@ const char *zs_driver_kind(const struct zs_driver *driver)
 int zs_driver_add(struct zs_driver *driver, int fd, unsigned index)
 {
 	assert(index < driver->count && !driver->connections[index].open);
-	driver->connections[index] = (struct zs_driver_connection){.fd = fd, .open = true};
+	driver->connections[index] = (struct zs_driver_connection){ .fd = fd, .open = true };
 	return driver->kind->add(driver, index);
 }
 

@@ -30,8 +30,7 @@ struct zs_driver_events {
  * Makes a driver for `connections` at most. `kind` is "epoll", "io_uring", or "auto" (io_uring if the kernel
  * grants it). NULL after having printed why to standard error. The events are copied.
  */
-struct zs_driver *zs_driver_open(const char *kind, unsigned connections,
-				 const struct zs_driver_events *events);
+struct zs_driver *zs_driver_open(const char *kind, unsigned connections, const struct zs_driver_events *events);
 
 /* Does not close the sockets. */
 void zs_driver_close(struct zs_driver *driver);

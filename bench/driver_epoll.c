@@ -41,7 +41,7 @@ static void epoll_close(struct zs_driver *driver)
 static int control(struct zs_driver *driver, int operation, unsigned index, uint32_t events)
 {
 	struct epoll_state *state = driver->state;
-	struct epoll_event event = {.events = events, .data.u32 = index};
+	struct epoll_event event = { .events = events, .data.u32 = index };
 
 	return epoll_ctl(state->epoll, operation, driver->connections[index].fd, &event) ? -errno : 0;
 }
@@ -130,5 +130,5 @@ static int epoll_wait_events(struct zs_driver *driver, int timeout_ms)
 }
 
 const struct zs_driver_kind zs_driver_epoll = {
-    "epoll", epoll_open, epoll_close, epoll_add, epoll_send, epoll_wait_events,
+	"epoll", epoll_open, epoll_close, epoll_add, epoll_send, epoll_wait_events,
 };

@@ -32,7 +32,7 @@ static void give_buffer(struct uring_state *state, unsigned id, int offset)
 
 static int register_buffers(struct uring_state *state)
 {
-	struct io_uring_buf_reg registration = {0};
+	struct io_uring_buf_reg registration = { 0 };
 	size_t ring_size = BUFFERS * sizeof(struct io_uring_buf);
 	char *memory;
 	int error;
@@ -68,8 +68,7 @@ static int uring_open(struct zs_driver *driver)
 		return -ENOMEM;
 	while (entries < 2 * driver->count)
 		entries *= 2;
-	error = io_uring_queue_init(entries, &state->ring,
-				    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+	error = io_uring_queue_init(entries, &state->ring, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
 	if (error)
 		goto free_state;
 	error = register_buffers(state);
@@ -128,8 +127,7 @@ static bool uring_send(struct zs_driver *driver, unsigned index)
 	struct zs_driver_connection *connection = &driver->connections[index];
 	struct io_uring_sqe *sqe = get_sqe(driver->state);
 
-	io_uring_prep_send(sqe, connection->fd, connection->data, connection->size,
-			   MSG_NOSIGNAL | MSG_WAITALL);
+	io_uring_prep_send(sqe, connection->fd, connection->data, connection->size, MSG_NOSIGNAL | MSG_WAITALL);
 	sqe->user_data = tag(index, SEND);
 	connection->busy = true;
 	return false;
@@ -164,8 +162,8 @@ static void receive_done(struct zs_driver *driver, unsigned index, const struct 
 		unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
 
 		if (open)
-			driver->events.data(driver->events.context, index,
-					    state->room + (size_t)id * ZS_DRIVER_CHUNK, (size_t)cqe->res);
+			driver->events.data(driver->events.context, index, state->room + (size_t)id * ZS_DRIVER_CHUNK,
+					    (size_t)cqe->res);
 		give_buffer(state, id, 0);
 		io_uring_buf_ring_advance(state->buffers, 1);
 	} else if (cqe->res != -ENOBUFS) {
@@ -180,7 +178,7 @@ static void receive_done(struct zs_driver *driver, unsigned index, const struct 
 static int uring_wait(struct zs_driver *driver, int timeout_ms)
 {
 	struct uring_state *state = driver->state;
-	struct __kernel_timespec timeout = {timeout_ms / 1000, (long long)(timeout_ms % 1000) * 1000000};
+	struct __kernel_timespec timeout = { timeout_ms / 1000, (long long)(timeout_ms % 1000) * 1000000 };
 	struct io_uring_cqe *cqes[CQES];
 	unsigned count;
 	int error;
@@ -206,5 +204,5 @@ static int uring_wait(struct zs_driver *driver, int timeout_ms)
 }
 
 const struct zs_driver_kind zs_driver_uring = {
-    "io_uring", uring_open, uring_close, uring_add, uring_send, uring_wait,
+	"io_uring", uring_open, uring_close, uring_add, uring_send, uring_wait,
 };

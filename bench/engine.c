@@ -35,8 +35,9 @@ static const struct zs_flag flags[] = {
 	{ "json", ZS_FLAG_TEXT, &json_path, 0, 0, "FILE", "write the figures there, too" },
 };
 
-static const struct zs_program program = { "bench-engine", "The slab engine in process, against the memory's own limit.",
-					   flags, sizeof(flags) / sizeof(flags[0]) };
+static const struct zs_program program = { "bench-engine",
+					   "The slab engine in process, against the memory's own limit.", flags,
+					   sizeof(flags) / sizeof(flags[0]) };
 
 struct bench {
 	struct zs_engine *engine;
@@ -269,9 +270,9 @@ static const struct subject {
 	const char *key;
 	double (*run)(struct bench *);
 } subjects[] = {
-	{ "one dependent miss", "miss_ns", chase },	  { "GET, one by one", "get_ns", get_cold },
+	{ "one dependent miss", "miss_ns", chase },	     { "GET, one by one", "get_ns", get_cold },
 	{ "GET, batches of 16", "get_batch_ns", get_batch }, { "GET, working set in L2", "get_hot_ns", get_hot },
-	{ "SET, overwriting", "set_ns", set_random },	  { "INCR, 100,000 counters", "incr_ns", increment },
+	{ "SET, overwriting", "set_ns", set_random },	     { "INCR, 100,000 counters", "incr_ns", increment },
 };
 
 #define SUBJECTS (sizeof(subjects) / sizeof(subjects[0]))

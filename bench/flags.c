@@ -90,6 +90,20 @@ void zs_flags_fail(const struct zs_program *program, const char *format, ...)
 	exit(2);
 }
 
+/* As it could have been given: 1g rather than 1073741824. */
+static void print_number(uint64_t number)
+{
+	static const char suffixes[] = "gmk";
+	unsigned i = 0;
+
+	while (i < 3 && (!number || number % suffix_factor(suffixes[i])))
+		i++;
+	if (i < 3)
+		printf("%" PRIu64 "%c", number / suffix_factor(suffixes[i]), suffixes[i]);
+	else
+		printf("%" PRIu64, number);
+}
+
 static void print_default(const struct zs_flag *flag)
 {
 	const struct zs_range *range = flag->target;
@@ -97,7 +111,9 @@ static void print_default(const struct zs_flag *flag)
 
 	switch (flag->type) {
 	case ZS_FLAG_NUMBER:
-		printf(" [%" PRIu64 "]", *(uint64_t *)flag->target);
+		printf(" [");
+		print_number(*(uint64_t *)flag->target);
+		printf("]");
 		break;
 	case ZS_FLAG_REAL:
 		printf(" [%g]", *(double *)flag->target);
@@ -129,8 +145,7 @@ static void print_help(const struct zs_program *program)
 	printf("  --help                  this text\n");
 }
 
-static void check_bounds(const struct zs_program *program, const struct zs_flag *flag, double low,
-			 double high)
+static void check_bounds(const struct zs_program *program, const struct zs_flag *flag, double low, double high)
 {
 	if (low < flag->least || high > flag->most)
 		zs_flags_fail(program, "--%s must be in %.15g..%.15g", flag->name, flag->least, flag->most);
@@ -148,8 +163,7 @@ static void store(const struct zs_program *program, const struct zs_flag *flag, 
 		uint64_t *number = flag->target;
 
 		if (!zs_flags_number(text, number))
-			zs_flags_fail(program, "--%s %s: a number is wanted, such as 100 or 64m", flag->name,
-				      text);
+			zs_flags_fail(program, "--%s %s: a number is wanted, such as 100 or 64m", flag->name, text);
 		check_bounds(program, flag, (double)*number, (double)*number);
 		break;
 	}
@@ -172,7 +186,7 @@ static void store(const struct zs_program *program, const struct zs_flag *flag, 
 
 void zs_flags_parse(const struct zs_program *program, int argc, char **argv)
 {
-	struct option table[MAX_FLAGS + 2] = {0};
+	struct option table[MAX_FLAGS + 2] = { 0 };
 	int index;
 
 	if (program->count > MAX_FLAGS)
@@ -182,7 +196,7 @@ void zs_flags_parse(const struct zs_program *program, int argc, char **argv)
 		table[i].has_arg = program->flags[i].type == ZS_FLAG_SWITCH ? no_argument : required_argument;
 		table[i].val = (int)i;
 	}
-	table[program->count] = (struct option){"help", no_argument, NULL, MAX_FLAGS};
+	table[program->count] = (struct option){ "help", no_argument, NULL, MAX_FLAGS };
 	while ((index = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		if (index == '?')
 			zs_flags_fail(program, "see --help");

@@ -46,8 +46,8 @@ struct zs_program {
 void zs_flags_parse(const struct zs_program *program, int argc, char **argv);
 
 /* Prints "<program>: <message>" to standard error and exits with 2. For combinations of options. */
-__attribute__((format(printf, 2, 3), noreturn)) void zs_flags_fail(const struct zs_program *program,
-								   const char *format, ...);
+__attribute__((format(printf, 2, 3), noreturn)) void zs_flags_fail(const struct zs_program *program, const char *format,
+								   ...);
 
 /* Reads a number with an optional suffix. False if the text is not one. */
 bool zs_flags_number(const char *text, uint64_t *number);

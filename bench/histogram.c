@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define STEP_BITS 6
+#define EXACT ((uint64_t)2 * ZS_HISTOGRAM_STEPS)
 
 _Static_assert(ZS_HISTOGRAM_STEPS == 1 << STEP_BITS, "the bucket number is made by shifting");
 
@@ -13,7 +14,7 @@ static unsigned bucket_of(uint64_t value)
 {
 	unsigned shift;
 
-	if (value < 2 * ZS_HISTOGRAM_STEPS)
+	if (value < EXACT)
 		return (unsigned)value;
 	shift = 63 - (unsigned)__builtin_clzll(value) - STEP_BITS;
 	return shift * ZS_HISTOGRAM_STEPS + (unsigned)(value >> shift);
@@ -25,7 +26,7 @@ static uint64_t bucket_end(unsigned bucket)
 	unsigned shift;
 	uint64_t leading;
 
-	if (bucket < 2 * ZS_HISTOGRAM_STEPS)
+	if (bucket < EXACT)
 		return bucket;
 	shift = bucket / ZS_HISTOGRAM_STEPS - 1;
 	leading = bucket - (uint64_t)shift * ZS_HISTOGRAM_STEPS;

@@ -33,42 +33,42 @@ struct settings {
 };
 
 static struct settings settings = {
-    .traces = "zipf,scan,churn",
-    .policies = "s3fifo",
-    .shares = "10,1",
-    .keys = 4000000,
-    .accesses = 20000000,
-    .depth = 64,
-    .seed = 1,
-    .rate = 50000,
-    .warmup = 0.3,
+	.traces = "zipf,scan,churn",
+	.policies = "s3fifo",
+	.shares = "10,1",
+	.keys = 4000000,
+	.accesses = 20000000,
+	.depth = 64,
+	.seed = 1,
+	.rate = 50000,
+	.warmup = 0.3,
 };
 
 static const struct zs_flag flags[] = {
-    {"traces", ZS_FLAG_TEXT, &settings.traces, 0, 0, "NAMES", "which, separated by commas, or all"},
-    {"policies", ZS_FLAG_TEXT, &settings.policies, 0, 0, "NAMES", "of the engine: s3fifo,lru,lfu"},
-    {"shares", ZS_FLAG_TEXT, &settings.shares, 0, 0, "PERCENTS", "of the popular keys that the cache holds"},
-    {"keys", ZS_FLAG_NUMBER, &settings.keys, 1000, 1u << 30, "N", "popular keys"},
-    {"accesses", ZS_FLAG_NUMBER, &settings.accesses, 1000, 1e11, "N", "length of a trace"},
-    {"warmup", ZS_FLAG_REAL, &settings.warmup, 0, 0.99, "SHARE", "of the accesses that are not counted"},
-    {"rate", ZS_FLAG_REAL, &settings.rate, 1, 1e9, "N", "accesses to a second of virtual time"},
-    {"seed", ZS_FLAG_NUMBER, &settings.seed, 0, 1e15, "N", "of the random numbers"},
-    {"quick", ZS_FLAG_SWITCH, &settings.quick, 0, 0, NULL, "3M keys, 6M accesses"},
-    {"server", ZS_FLAG_TEXT, &settings.server, 0, 0, "ADDRESS", "redis:HOST:PORT or memcached:HOST:PORT"},
-    {"pipeline", ZS_FLAG_NUMBER, &settings.depth, 1, 1024, "N", "accesses that go to a server as one"},
-    {"speed", ZS_FLAG_REAL, &settings.speed, 0, 1e6, "X", "times virtual time, with a server; 0: all it can"},
-    {"json", ZS_FLAG_TEXT, &settings.json, 0, 0, "FILE", "results as JSON; - for standard output"},
+	{ "traces", ZS_FLAG_TEXT, &settings.traces, 0, 0, "NAMES", "which, separated by commas, or all" },
+	{ "policies", ZS_FLAG_TEXT, &settings.policies, 0, 0, "NAMES", "of the engine: s3fifo,lru,lfu" },
+	{ "shares", ZS_FLAG_TEXT, &settings.shares, 0, 0, "PERCENTS", "of the popular keys that the cache holds" },
+	{ "keys", ZS_FLAG_NUMBER, &settings.keys, 1000, 1u << 30, "N", "popular keys" },
+	{ "accesses", ZS_FLAG_NUMBER, &settings.accesses, 1000, 1e11, "N", "length of a trace" },
+	{ "warmup", ZS_FLAG_REAL, &settings.warmup, 0, 0.99, "SHARE", "of the accesses that are not counted" },
+	{ "rate", ZS_FLAG_REAL, &settings.rate, 1, 1e9, "N", "accesses to a second of virtual time" },
+	{ "seed", ZS_FLAG_NUMBER, &settings.seed, 0, 1e15, "N", "of the random numbers" },
+	{ "quick", ZS_FLAG_SWITCH, &settings.quick, 0, 0, NULL, "3M keys, 6M accesses" },
+	{ "server", ZS_FLAG_TEXT, &settings.server, 0, 0, "ADDRESS", "redis:HOST:PORT or memcached:HOST:PORT" },
+	{ "pipeline", ZS_FLAG_NUMBER, &settings.depth, 1, 1024, "N", "accesses that go to a server as one" },
+	{ "speed", ZS_FLAG_REAL, &settings.speed, 0, 1e6, "X", "times virtual time, with a server; 0: all it can" },
+	{ "json", ZS_FLAG_TEXT, &settings.json, 0, 0, "FILE", "results as JSON; - for standard output" },
 };
 
 static const struct zs_program program = {
-    "bench-hitratio",
-    "Replays made-up traces (look up; store what was missed) against the engine, and against exact "
-    "object-level S3-FIFO,\n"
-    "LRU and SIEVE that hold as many objects as the engine did. With --server, against a running server "
-    "instead: the\n"
-    "protocol of redis: is RESP, so zslabd is one too.",
-    flags,
-    sizeof(flags) / sizeof(flags[0]),
+	"bench-hitratio",
+	"Replays made-up traces (look up; store what was missed) against the engine, and against exact "
+	"object-level S3-FIFO,\n"
+	"LRU and SIEVE that hold as many objects as the engine did. With --server, against a running server "
+	"instead: the\n"
+	"protocol of redis: is RESP, so zslabd is one too.",
+	flags,
+	sizeof(flags) / sizeof(flags[0]),
 };
 
 static struct zs_json json;
@@ -77,11 +77,12 @@ static bool quiet;
 /* Cuts a list at its commas, in place of a copy. Returns how many there are. */
 static unsigned split(const char *option, const char *text, char copy[256], char *parts[TEXTS])
 {
+	size_t size = strlen(text) + 1;
 	unsigned count = 0;
 
-	if (strlen(text) >= 256)
+	if (size > 256)
 		zs_flags_fail(&program, "--%s: the list is too long", option);
-	strcpy(copy, text);
+	memcpy(copy, text, size);
 	for (char *rest = copy, *part; (part = strsep(&rest, ","));) {
 		if (count == TEXTS)
 			zs_flags_fail(&program, "--%s: more than %d names", option, TEXTS);
@@ -119,7 +120,7 @@ static unsigned choose_traces(const struct zs_trace_profile *chosen[TEXTS])
 
 static unsigned choose_policies(enum zs_policy chosen[TEXTS])
 {
-	static const char *const known[] = {"s3fifo", "lru", "lfu"};
+	static const char *const known[] = { "s3fifo", "lru", "lfu" };
 	char copy[256];
 	char *names[TEXTS];
 	unsigned count = split("policies", settings.policies, copy, names);
@@ -152,16 +153,14 @@ static unsigned choose_shares(double chosen[TEXTS])
 
 		chosen[i] = strtod(texts[i], &end) / 100;
 		if (*end || chosen[i] <= 0 || chosen[i] > 1)
-			zs_flags_fail(&program, "--shares %s: percents above 0 and up to 100 are wanted",
-				      texts[i]);
+			zs_flags_fail(&program, "--shares %s: percents above 0 and up to 100 are wanted", texts[i]);
 	}
 	return count;
 }
 
 static void open_trace(struct zs_trace *trace, const struct zs_trace_profile *profile)
 {
-	int error =
-	    zs_trace_open(trace, profile, settings.keys, settings.accesses, settings.rate, settings.seed);
+	int error = zs_trace_open(trace, profile, settings.keys, settings.accesses, settings.rate, settings.seed);
 
 	if (error) {
 		fprintf(stderr, "bench-hitratio: trace %s: %s\n", profile->name, zs_error_text(error));
@@ -174,13 +173,11 @@ static uint64_t fit_memory(struct zs_trace *trace, enum zs_policy policy, double
 			   struct zs_replay_result *result)
 {
 	const struct zs_trace_profile *profile = trace->profile;
-	double cost =
-	    (double)zs_object_cost(profile->key_size, profile->value_size, profile->ttls[0].share > 0);
+	double cost = (double)zs_object_cost(profile->key_size, profile->value_size, profile->ttls[0].share > 0);
 	double memory = target * cost;
 
 	for (unsigned i = 0;; i++) {
-		uint64_t bytes =
-		    memory < ZS_MEMORY_MIN ? ZS_MEMORY_MIN : ((uint64_t)memory + 4095) & ~4095ull;
+		uint64_t bytes = memory < ZS_MEMORY_MIN ? ZS_MEMORY_MIN : ((uint64_t)memory + 4095) & ~4095ull;
 
 		if (zs_replay_engine(trace, policy, bytes, settings.warmup, result))
 			exit(1);
@@ -196,8 +193,8 @@ static uint64_t fit_memory(struct zs_trace *trace, enum zs_policy policy, double
 
 static void compare(struct zs_trace *trace, enum zs_policy policy, double share)
 {
-	static const enum zs_yardstick_policy yardsticks[] = {ZS_YARDSTICK_S3FIFO, ZS_YARDSTICK_LRU,
-							      ZS_YARDSTICK_SIEVE};
+	static const enum zs_yardstick_policy yardsticks[] = { ZS_YARDSTICK_S3FIFO, ZS_YARDSTICK_LRU,
+							       ZS_YARDSTICK_SIEVE };
 	double ratios[3];
 	struct zs_replay_result engine;
 	struct zs_replay_result other;
@@ -206,19 +203,17 @@ static void compare(struct zs_trace *trace, enum zs_policy policy, double share)
 	double ratio = zs_replay_hit_ratio(&engine);
 
 	for (unsigned i = 0; i < 3; i++) {
-		if (zs_replay_yardstick(trace, yardsticks[i], capacity ? capacity : 1, settings.warmup,
-					&other)) {
+		if (zs_replay_yardstick(trace, yardsticks[i], capacity ? capacity : 1, settings.warmup, &other)) {
 			fprintf(stderr, "bench-hitratio: out of memory\n");
 			exit(1);
 		}
 		ratios[i] = zs_replay_hit_ratio(&other);
 	}
 	if (!quiet) {
-		printf("%-6s %-7s %9" PRIu64
-		       " %5.1f%% %6.1f | %7.2f | %8.2f %7.2f %7.2f | %+8.2f %+7.2f | %6.3f\n",
-		       trace->profile->name, policy_name(policy), capacity,
-		       100 * engine.objects / (double)trace->keys, (double)memory / (1 << 20), ratio,
-		       ratios[0], ratios[1], ratios[2], ratio - ratios[0], ratio - ratios[1], engine.moved);
+		printf("%-6s %-7s %9" PRIu64 " %5.1f%% %6.1f | %7.2f | %8.2f %7.2f %7.2f | %+8.2f %+7.2f | %6.3f\n",
+		       trace->profile->name, policy_name(policy), capacity, 100 * engine.objects / (double)trace->keys,
+		       (double)memory / (1 << 20), ratio, ratios[0], ratios[1], ratios[2], ratio - ratios[0],
+		       ratio - ratios[1], engine.moved);
 		fflush(stdout);
 	}
 	if (!json.file)
@@ -247,8 +242,8 @@ static void compare_all(const struct zs_trace_profile *const *profiles, unsigned
 	if (!quiet)
 		printf("hit ratios in percent, at equal numbers of objects\n"
 		       "%-6s %-7s %9s %6s %6s | %7s | %8s %7s %7s | %8s %7s | %6s\n",
-		       "trace", "policy", "objects", "share", "MB", "engine", "S3-FIFO", "LRU", "SIEVE",
-		       "-S3-FIFO", "-LRU", "copies");
+		       "trace", "policy", "objects", "share", "MB", "engine", "S3-FIFO", "LRU", "SIEVE", "-S3-FIFO",
+		       "-LRU", "copies");
 	for (unsigned i = 0; i < count; i++) {
 		struct zs_trace trace;
 
@@ -263,7 +258,7 @@ static void compare_all(const struct zs_trace_profile *const *profiles, unsigned
 
 static void replay_to_server(const struct zs_trace_profile *const *profiles, unsigned count)
 {
-	struct zs_replay_server server = {.depth = (unsigned)settings.depth, .speed = settings.speed};
+	struct zs_replay_server server = { .depth = (unsigned)settings.depth, .speed = settings.speed };
 
 	if (!strncmp(settings.server, "redis:", 6)) {
 		server.protocol = ZS_RESP;

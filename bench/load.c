@@ -10,7 +10,7 @@
 #include "bench/net.h"
 #include "bench/scanner.h"
 
-#define CARRY_MAX (2 * ZS_SCANNER_LINE_MAX)
+#define CARRY_MAX ((size_t)2 * ZS_SCANNER_LINE_MAX)
 #define SLEEP_MS 100
 /* Replies that stay away so long mean that the server is stuck. */
 #define PATIENCE_NS 30000000000u
@@ -94,8 +94,7 @@ static void begin_batch(struct load *load, unsigned index, uint64_t due)
 	load->operations_begun += batch->operations;
 	if (load->options->total && load->operations_begun >= load->options->total)
 		load->ending = true;
-	connection->sending =
-	    !zs_driver_send(load->driver, index, connection->text.data + batch->offset, batch->size);
+	connection->sending = !zs_driver_send(load->driver, index, connection->text.data + batch->offset, batch->size);
 }
 
 static void end_batch(struct load *load, unsigned index)
@@ -145,8 +144,7 @@ static void check_done(struct load *load, unsigned index)
 		end_batch(load, index);
 }
 
-static bool scan(struct load *load, struct connection *connection, const char *data, size_t size,
-		 size_t *used)
+static bool scan(struct load *load, struct connection *connection, const char *data, size_t size, size_t *used)
 {
 	ssize_t result = zs_scanner_feed(&connection->scanner, data, size);
 
@@ -252,7 +250,7 @@ static int prepare(struct load *load, unsigned index)
 	struct connection *connection = &load->connections[index];
 
 	zs_scanner_init(&connection->scanner, load->requests->options.protocol);
-	connection->batches = malloc(sizeof(*connection->batches));
+	connection->batches = calloc(1, sizeof(*connection->batches));
 	if (!connection->batches || (load->options->pool && build_ahead(load, connection))) {
 		fail(load, "out of memory", "");
 		return -1;
@@ -284,8 +282,7 @@ static void collect_errors(struct load *load)
 static int step(struct load *load)
 {
 	uint64_t before = zs_net_now();
-	int error =
-	    zs_driver_wait(load->driver, load->options->sleep && load->options->rate <= 0 ? SLEEP_MS : 0);
+	int error = zs_driver_wait(load->driver, load->options->sleep && load->options->rate <= 0 ? SLEEP_MS : 0);
 
 	if (error)
 		fail(load, "waiting failed: ", strerror(-error));
@@ -346,11 +343,10 @@ static void release(struct load *load)
 		zs_driver_close(load->driver);
 }
 
-int zs_load_run(const struct zs_load_options *options, struct zs_requests *requests,
-		struct zs_load_result *result)
+int zs_load_run(const struct zs_load_options *options, struct zs_requests *requests, struct zs_load_result *result)
 {
-	struct load load = {.options = options, .requests = requests, .result = result};
-	const struct zs_driver_events events = {on_data, on_sent, on_closed, &load};
+	struct load load = { .options = options, .requests = requests, .result = result };
+	const struct zs_driver_events events = { on_data, on_sent, on_closed, &load };
 	int status = -1;
 
 	memset(result, 0, sizeof(*result));

@@ -37,7 +37,7 @@ struct zs_load_result {
 	uint64_t hits;
 	uint64_t errors;
 	char first_error[128];
-	double busy; /* share of the time that the client spent with events, not waiting for them */
+	double busy;		     /* share of the time that the client spent with events, not waiting for them */
 	struct zs_histogram latency; /* nanoseconds, one entry for each reply */
 };
 
@@ -46,7 +46,6 @@ struct zs_load_result {
  * which has then been printed to standard error. Error replies do not end the run: the caller looks at
  * result->errors.
  */
-int zs_load_run(const struct zs_load_options *options, struct zs_requests *requests,
-		struct zs_load_result *result);
+int zs_load_run(const struct zs_load_options *options, struct zs_requests *requests, struct zs_load_result *result);
 
 #endif

@@ -14,16 +14,16 @@
 
 static int connect_unix(const char *server)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	const char *path = server + strlen("unix:");
+	size_t size = strlen(path) + 1;
 	int fd;
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		fprintf(stderr, "%s: the path is longer than %zu bytes\n", server,
-			sizeof(address.sun_path) - 1);
+	if (size > sizeof(address.sun_path)) {
+		fprintf(stderr, "%s: the path is longer than %zu bytes\n", server, sizeof(address.sun_path) - 1);
 		return -1;
 	}
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, size);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return fd;
@@ -55,7 +55,7 @@ static int try_addresses(const char *server, const struct addrinfo *list)
 
 int zs_net_connect(const char *server)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list;
 	const char *colon = strrchr(server, ':');
 	char host[256];

@@ -35,14 +35,14 @@ static bool access_yardstick(struct zs_yardstick *cache, const struct zs_access 
 	return hit;
 }
 
-int zs_replay_yardstick(struct zs_trace *trace, enum zs_yardstick_policy policy, uint64_t capacity,
-			double warmup, struct zs_replay_result *result)
+int zs_replay_yardstick(struct zs_trace *trace, enum zs_yardstick_policy policy, uint64_t capacity, double warmup,
+			struct zs_replay_result *result)
 {
 	uint64_t begin = (uint64_t)(warmup * (double)trace->accesses);
 	struct zs_yardstick *cache = zs_yardstick_open(policy, capacity);
 	uint64_t started = zs_net_now();
 
-	*result = (struct zs_replay_result){0};
+	*result = (struct zs_replay_result){ 0 };
 	if (!cache)
 		return ZS_ENOMEM;
 	zs_trace_rewind(trace);

@@ -25,8 +25,8 @@ struct zs_replay_result {
 double zs_replay_hit_ratio(const struct zs_replay_result *result);
 
 /* 0, or ZS_ENOMEM. */
-int zs_replay_yardstick(struct zs_trace *trace, enum zs_yardstick_policy policy, uint64_t capacity,
-			double warmup, struct zs_replay_result *result);
+int zs_replay_yardstick(struct zs_trace *trace, enum zs_yardstick_policy policy, uint64_t capacity, double warmup,
+			struct zs_replay_result *result);
 
 /* With one thread and the trace's virtual clock. 0, or an error of the engine, which has been printed. */
 int zs_replay_engine(struct zs_trace *trace, enum zs_policy policy, uint64_t memory, double warmup,
@@ -36,8 +36,8 @@ struct zs_replay_server {
 	const char *address; /* HOST:PORT or unix:PATH */
 	enum zs_protocol protocol;
 	unsigned depth; /* accesses that travel as one */
-	double speed; /* how much faster than the trace's clock to run; TTLs shrink by as much; 0: as fast as
-		       * can be, with TTLs as they are */
+	double speed;	/* how much faster than the trace's clock to run; TTLs shrink by as much; 0: as fast as
+			 * can be, with TTLs as they are */
 };
 
 /*

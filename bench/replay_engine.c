@@ -39,11 +39,11 @@ static uint64_t real_ns(void *context)
 static int store(struct replay *replay, const struct zs_access *access, const char *key)
 {
 	const struct zs_trace_profile *profile = replay->trace->profile;
-	struct zs_set set = {.key = key,
-			     .key_size = profile->key_size,
-			     .value = replay->value,
-			     .value_size = profile->value_size,
-			     .deadline = access->ttl_ms ? EPOCH_MS + access->now_ms + access->ttl_ms : 0};
+	struct zs_set set = { .key = key,
+			      .key_size = profile->key_size,
+			      .value = replay->value,
+			      .value_size = profile->value_size,
+			      .deadline = access->ttl_ms ? EPOCH_MS + access->now_ms + access->ttl_ms : 0 };
 	int error = ZS_EAGAIN;
 
 	for (unsigned i = 0; i < TRIES && error == ZS_EAGAIN; i++) {
@@ -121,15 +121,15 @@ static int run(struct replay *replay, uint64_t begin, struct zs_replay_result *r
 int zs_replay_engine(struct zs_trace *trace, enum zs_policy policy, uint64_t memory, double warmup,
 		     struct zs_replay_result *result)
 {
-	struct replay replay = {.trace = trace};
-	const struct zs_clock clock = {virtual_ms, real_ns, &replay};
+	struct replay replay = { .trace = trace };
+	const struct zs_clock clock = { virtual_ms, real_ns, &replay };
 	uint64_t started = zs_net_now();
 	struct zs_engine_options options;
 	struct zs_stats stats;
 	char why[256];
 	int error;
 
-	*result = (struct zs_replay_result){0};
+	*result = (struct zs_replay_result){ 0 };
 	zs_engine_options_init(&options);
 	options.memory = memory;
 	options.policy = policy;

@@ -73,12 +73,12 @@ static void put_store(struct replay *replay, const char *key, uint32_t size, uin
 	int digits;
 
 	if (replay->server->protocol == ZS_MEMCACHED) {
-		put(replay, "set %.*s 0 %" PRIu64 " %u\r\n%.*s\r\n", (int)size, key, (ttl_ms + 999) / 1000,
-		    value, (int)value, replay->value);
+		put(replay, "set %.*s 0 %" PRIu64 " %u\r\n%.*s\r\n", (int)size, key, (ttl_ms + 999) / 1000, value,
+		    (int)value, replay->value);
 		return;
 	}
-	put(replay, "*%d\r\n$3\r\nSET\r\n$%u\r\n%.*s\r\n$%u\r\n%.*s\r\n", ttl_ms ? 5 : 3, size, (int)size,
-	    key, value, (int)value, replay->value);
+	put(replay, "*%d\r\n$3\r\nSET\r\n$%u\r\n%.*s\r\n$%u\r\n%.*s\r\n", ttl_ms ? 5 : 3, size, (int)size, key, value,
+	    (int)value, replay->value);
 	if (ttl_ms) {
 		digits = snprintf(ttl, sizeof(ttl), "%" PRIu64, ttl_ms);
 		put(replay, "$2\r\nPX\r\n$%d\r\n%s\r\n", digits, ttl);
@@ -194,8 +194,7 @@ static void wait_until(uint64_t when)
 	uint64_t now = zs_net_now();
 
 	if (when > now) {
-		struct timespec rest = {(time_t)((when - now) / 1000000000u),
-					(long)((when - now) % 1000000000u)};
+		struct timespec rest = { (time_t)((when - now) / 1000000000u), (long)((when - now) % 1000000000u) };
 
 		nanosleep(&rest, NULL);
 	}
@@ -213,8 +212,7 @@ static int run(struct replay *replay, uint64_t begin, struct zs_replay_result *r
 		while (count < replay->server->depth && trace->done < trace->accesses)
 			zs_trace_next(trace, &replay->batch[count++]);
 		if (replay->server->speed > 0)
-			wait_until(started +
-				   (uint64_t)((double)replay->batch[0].now_ms * 1e6 / replay->server->speed));
+			wait_until(started + (uint64_t)((double)replay->batch[0].now_ms * 1e6 / replay->server->speed));
 		if (look_up(replay, count) || write_back(replay, count))
 			return -1;
 		for (unsigned i = 0; i < count; i++) {
@@ -234,7 +232,7 @@ int zs_replay_server(struct zs_trace *trace, const struct zs_replay_server *serv
 	struct replay *replay = calloc(1, sizeof(*replay));
 	int status = -1;
 
-	*result = (struct zs_replay_result){0};
+	*result = (struct zs_replay_result){ 0 };
 	if (!replay)
 		return -1;
 	replay->trace = trace;

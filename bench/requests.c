@@ -7,7 +7,7 @@
 
 #include "common/error.h"
 
-#define VALUE_MAX (1u << 20)
+#define VALUE_MAX ((size_t)1 << 20)
 #define VALUE_POOL (2 * VALUE_MAX)
 /* What a request takes besides keys, value and group name, generously. */
 #define REQUEST_ROOM 256
@@ -82,11 +82,13 @@ static int check(const struct zs_requests_options *o, char *why, size_t why_size
 		snprintf(why, why_size, "a key of %" PRIu64 " bytes has no room for '%s' and %u digits", o->key_size,
 			 o->prefix, digits);
 	else if (o->value_size.high > VALUE_MAX)
-		snprintf(why, why_size, "values of more than %u bytes are not supported", VALUE_MAX);
+		snprintf(why, why_size, "values of more than %zu bytes are not supported", VALUE_MAX);
 	else if (o->weights[ZS_REQUEST_GETEX] + o->weights[ZS_REQUEST_EXPIRE] > 0 && !o->ttl)
 		snprintf(why, why_size, "getex and expire need a TTL");
-	else if (o->weights[ZS_REQUEST_COUNT] > 0 && !o->ttl && !o->group)
-		snprintf(why, why_size, "count needs a TTL or a group");
+	else if (o->weights[ZS_REQUEST_COUNT] > 0 && !o->ttl && !o->expire_at && !o->group)
+		snprintf(why, why_size, "count needs a TTL, a time of expiry or a group");
+	else if (o->expire_at && o->protocol == ZS_MEMCACHED)
+		snprintf(why, why_size, "a time of expiry is for RESP only");
 	else if (o->group && o->protocol == ZS_MEMCACHED)
 		snprintf(why, why_size, "memcached has no groups");
 	else
@@ -278,13 +280,16 @@ static void put_resp_set(const struct zs_requests *requests, struct zs_text *tex
 {
 	const struct zs_requests_options *o = &requests->options;
 
-	put_array(text, 3 + (absent ? 1 : 0) + (o->ttl ? 2 : 0) + (o->group ? 2 : 0));
+	put_array(text, 3 + (absent ? 1 : 0) + (o->ttl || o->expire_at ? 2 : 0) + (o->group ? 2 : 0));
 	put_literal(text, "$3\r\nSET\r\n");
 	put_bulk_key(requests, text, key);
 	put_bulk(text, value, size);
 	if (absent)
 		put_literal(text, "$2\r\nNX\r\n");
-	if (o->ttl) {
+	if (o->expire_at) {
+		put_literal(text, "$4\r\nEXAT\r\n");
+		put_bulk_number(text, o->expire_at);
+	} else if (o->ttl) {
 		put_literal(text, "$2\r\nEX\r\n");
 		put_bulk_number(text, o->ttl);
 	}
@@ -297,14 +302,16 @@ static void put_resp_set(const struct zs_requests *requests, struct zs_text *tex
 /* Returns how many replies will come. */
 static unsigned put_resp_count(const struct zs_requests *requests, struct zs_text *text, uint64_t key)
 {
-	if (requests->options.group)
+	const struct zs_requests_options *o = &requests->options;
+
+	if (o->group)
 		put_resp_set(requests, text, key, "0", 1, true);
 	put_literal(text, "*2\r\n$4\r\nINCR\r\n");
 	put_bulk_key(requests, text, key);
-	if (!requests->options.group) {
-		put_literal(text, "*4\r\n$6\r\nEXPIRE\r\n");
+	if (!o->group) {
+		put_literal(text, o->expire_at ? "*4\r\n$8\r\nEXPIREAT\r\n" : "*4\r\n$6\r\nEXPIRE\r\n");
 		put_bulk_key(requests, text, key);
-		put_bulk_number(text, requests->options.ttl);
+		put_bulk_number(text, o->expire_at ? o->expire_at : o->ttl);
 		put_literal(text, "$2\r\nNX\r\n");
 	}
 	return 2;

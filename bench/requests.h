@@ -48,6 +48,7 @@ struct zs_requests_options {
 	const char *prefix;	    /* not copied */
 	struct zs_range value_size; /* of each key fixed, uniform in this range over the keys */
 	uint64_t ttl;		    /* seconds, 0: none */
+	uint64_t expire_at;	    /* seconds since 1970, instead of a TTL, for SET and COUNT over RESP; 0: none */
 	const char *group;	    /* not copied; NULL: none. SET ... GROUP; and COUNT is SET NX GROUP + INCR instead
 				     * of INCR + EXPIRE NX */
 	uint64_t fanout;

@@ -72,6 +72,7 @@ static const struct zs_flag flags[] = {
 	{ "alpha", ZS_FLAG_REAL, &REQUESTS.alpha, 0, 10, "A", "of zipf" },
 	{ "fanout", ZS_FLAG_NUMBER, &REQUESTS.fanout, 1, 1000, "N", "keys of an mget" },
 	{ "ttl", ZS_FLAG_NUMBER, &REQUESTS.ttl, 0, 1e9, "SECONDS", "of set, getex, expire, count; 0: none" },
+	{ "expire-at", ZS_FLAG_NUMBER, &REQUESTS.expire_at, 0, 1e11, "UNIX", "end of set and count, instead of a TTL" },
 	{ "group", ZS_FLAG_TEXT, &REQUESTS.group, 0, 0, "NAME", "of set and count (zslabd only)" },
 	{ "seed", ZS_FLAG_NUMBER, &REQUESTS.seed, 0, 1e15, "N", "of the random numbers" },
 	{ "fill", ZS_FLAG_SWITCH, &settings.fill, 0, 0, NULL, "write each key once, in order, and stop" },

@@ -9,7 +9,7 @@
 
 void zs_scanner_init(struct zs_scanner *scanner, enum zs_protocol protocol)
 {
-	*scanner = (struct zs_scanner){.protocol = protocol};
+	*scanner = (struct zs_scanner){ .protocol = protocol };
 }
 
 /* The first error is the one that explains the others. A line may contain anything: it is cut to printable
@@ -153,9 +153,9 @@ static bool take_value_line(struct zs_scanner *scanner, const char *line, const 
 /* One line of memcached's text protocol, without its CRLF. Everything but VALUE ends a reply. */
 static bool take_memcached_line(struct zs_scanner *scanner, const char *line, const char *end)
 {
-	static const char *const good[] = {"END",	"STORED",     "DELETED", "TOUCHED", "OK",
-					   "NOT_FOUND", "NOT_STORED", "EXISTS",	 "VERSION"};
-	static const char *const bad[] = {"ERROR", "CLIENT_ERROR", "SERVER_ERROR"};
+	static const char *const good[] = { "END",	 "STORED",     "DELETED", "TOUCHED", "OK",
+					    "NOT_FOUND", "NOT_STORED", "EXISTS",  "VERSION" };
+	static const char *const bad[] = { "ERROR", "CLIENT_ERROR", "SERVER_ERROR" };
 	int64_t number;
 
 	if (starts_with(line, end, "VALUE "))

@@ -24,83 +24,83 @@
  * once. `gets` counts as a read, `cas` and `incr` as updates, `add` as a write.
  */
 static const struct zs_trace_profile profiles[] = {
-    {.name = "zipf",
-     .text = "Zipf 0.9, one access in five to a key never seen again",
-     .key_size = 16,
-     .value_size = 128,
-     .alpha = 0.9,
-     .fresh = 0.2,
-     .kinds = {1, 0, 0, 0}},
-    {.name = "scan",
-     .text = "Zipf 0.9, one access in five belongs to a scan",
-     .key_size = 16,
-     .value_size = 128,
-     .alpha = 0.9,
-     .scan = 0.2,
-     .kinds = {1, 0, 0, 0}},
-    {.name = "churn",
-     .text = "Zipf 0.9, TTLs of 5 s, 30 s and 1 h, one access in ten overwrites",
-     .key_size = 16,
-     .value_size = 128,
-     .alpha = 0.9,
-     .fresh = 0.1,
-     .ttls = {{0.3, 5, 0}, {0.3, 30, 0}, {0.4, HOUR, 0}},
-     .kinds = {0.9, 0, 0.1, 0}},
-    {.name = "c52",
-     .text = "sessions",
-     .key_size = 20,
-     .value_size = 273,
-     .alpha = 1.21,
-     .one_hit = 0.19,
-     .ttls = {{0.65, DAY, 0}, {0.27, 14 * DAY, 0}, {0.07, DAY / 2, 0}},
-     .kinds = {0.93, 0.02, 0.04, 0}},
-    {.name = "c28",
-     .text = "sessions",
-     .key_size = 45,
-     .value_size = 85,
-     .alpha = 1.5,
-     .one_hit = 0.27,
-     .ttls = {{0.56, 3 * HOUR, 0}, {0.43, 1.2 * DAY, 0}},
-     .kinds = {0.91, 0, 0.06, 0}},
-    {.name = "c18",
-     .text = "tokens",
-     .key_size = 18,
-     .value_size = 37,
-     .alpha = 2.1,
-     .one_hit = 0.007,
-     .ttls = {{1, DAY / 2, 0}},
-     .kinds = {0.96, 0.01, 0, 0}},
-    {.name = "c22",
-     .text = "counters",
-     .key_size = 54,
-     .value_size = 4,
-     .alpha = 0.76,
-     .one_hit = 0.41,
-     .ttls = {{0.85, DAY, 0}, {0.11, HOUR, 0}, {0.03, 30 * MINUTE, 0}},
-     .kinds = {0.72, 0.18, 0.1, 0}},
-    {.name = "c23",
-     .text = "rate limits",
-     .key_size = 35,
-     .value_size = 224,
-     .alpha = 0.27,
-     .one_hit = 0.01,
-     .ttls = {{0.93, 120, 0}, {0.05, 45 * MINUTE, 0}, {0.03, 5, 0}},
-     .kinds = {0.36, 0.3, 0.31, 0.02}},
-    {.name = "c19",
-     .text = "features",
-     .key_size = 42,
-     .value_size = 101,
-     .alpha = 0.74,
-     .one_hit = 0.07,
-     .ttls = {{1, 6.6 * HOUR, 7.5 * HOUR}},
-     .kinds = {0.75, 0, 0.25, 0}},
-    {.name = "c40",
-     .text = "features",
-     .key_size = 44,
-     .value_size = 155,
-     .alpha = 0.86,
-     .ttls = {{0.95, 8 * HOUR, 0}, {0.05, DAY, 0}},
-     .kinds = {0.5, 0, 0.5, 0}},
+	{ .name = "zipf",
+	  .text = "Zipf 0.9, one access in five to a key never seen again",
+	  .key_size = 16,
+	  .value_size = 128,
+	  .alpha = 0.9,
+	  .fresh = 0.2,
+	  .kinds = { 1, 0, 0, 0 } },
+	{ .name = "scan",
+	  .text = "Zipf 0.9, one access in five belongs to a scan",
+	  .key_size = 16,
+	  .value_size = 128,
+	  .alpha = 0.9,
+	  .scan = 0.2,
+	  .kinds = { 1, 0, 0, 0 } },
+	{ .name = "churn",
+	  .text = "Zipf 0.9, TTLs of 5 s, 30 s and 1 h, one access in ten overwrites",
+	  .key_size = 16,
+	  .value_size = 128,
+	  .alpha = 0.9,
+	  .fresh = 0.1,
+	  .ttls = { { 0.3, 5, 0 }, { 0.3, 30, 0 }, { 0.4, HOUR, 0 } },
+	  .kinds = { 0.9, 0, 0.1, 0 } },
+	{ .name = "c52",
+	  .text = "sessions",
+	  .key_size = 20,
+	  .value_size = 273,
+	  .alpha = 1.21,
+	  .one_hit = 0.19,
+	  .ttls = { { 0.65, DAY, 0 }, { 0.27, 14 * DAY, 0 }, { 0.07, DAY / 2, 0 } },
+	  .kinds = { 0.93, 0.02, 0.04, 0 } },
+	{ .name = "c28",
+	  .text = "sessions",
+	  .key_size = 45,
+	  .value_size = 85,
+	  .alpha = 1.5,
+	  .one_hit = 0.27,
+	  .ttls = { { 0.56, 3 * HOUR, 0 }, { 0.43, 1.2 * DAY, 0 } },
+	  .kinds = { 0.91, 0, 0.06, 0 } },
+	{ .name = "c18",
+	  .text = "tokens",
+	  .key_size = 18,
+	  .value_size = 37,
+	  .alpha = 2.1,
+	  .one_hit = 0.007,
+	  .ttls = { { 1, DAY / 2, 0 } },
+	  .kinds = { 0.96, 0.01, 0, 0 } },
+	{ .name = "c22",
+	  .text = "counters",
+	  .key_size = 54,
+	  .value_size = 4,
+	  .alpha = 0.76,
+	  .one_hit = 0.41,
+	  .ttls = { { 0.85, DAY, 0 }, { 0.11, HOUR, 0 }, { 0.03, 30 * MINUTE, 0 } },
+	  .kinds = { 0.72, 0.18, 0.1, 0 } },
+	{ .name = "c23",
+	  .text = "rate limits",
+	  .key_size = 35,
+	  .value_size = 224,
+	  .alpha = 0.27,
+	  .one_hit = 0.01,
+	  .ttls = { { 0.93, 120, 0 }, { 0.05, 45 * MINUTE, 0 }, { 0.03, 5, 0 } },
+	  .kinds = { 0.36, 0.3, 0.31, 0.02 } },
+	{ .name = "c19",
+	  .text = "features",
+	  .key_size = 42,
+	  .value_size = 101,
+	  .alpha = 0.74,
+	  .one_hit = 0.07,
+	  .ttls = { { 1, 6.6 * HOUR, 7.5 * HOUR } },
+	  .kinds = { 0.75, 0, 0.25, 0 } },
+	{ .name = "c40",
+	  .text = "features",
+	  .key_size = 44,
+	  .value_size = 155,
+	  .alpha = 0.86,
+	  .ttls = { { 0.95, 8 * HOUR, 0 }, { 0.05, DAY, 0 } },
+	  .kinds = { 0.5, 0, 0.5, 0 } },
 };
 
 const struct zs_trace_profile *zs_trace_profiles(size_t *count)
@@ -144,14 +144,14 @@ static double fresh_share(const struct zs_trace *trace)
 	return fresh > 0 ? fresh / (n + fresh) : 0;
 }
 
-int zs_trace_open(struct zs_trace *trace, const struct zs_trace_profile *profile, uint64_t keys,
-		  uint64_t accesses, double rate, uint64_t seed)
+int zs_trace_open(struct zs_trace *trace, const struct zs_trace_profile *profile, uint64_t keys, uint64_t accesses,
+		  double rate, uint64_t seed)
 {
 	int error;
 
 	assert(keys >= 2 && keys <= 1u << 31 && rate > 0 && profile->key_size >= 16);
-	*trace = (struct zs_trace){
-	    .profile = profile, .keys = keys, .accesses = accesses, .rate = rate, .seed = seed};
+	*trace =
+	    (struct zs_trace){ .profile = profile, .keys = keys, .accesses = accesses, .rate = rate, .seed = seed };
 	error = zs_zipf_open(&trace->zipf, keys, profile->alpha);
 	if (error)
 		return error;
@@ -176,7 +176,7 @@ void zs_trace_rewind(struct zs_trace *trace)
 {
 	for (uint64_t i = 0; i < trace->keys; i++)
 		trace->by_rank[i] = (uint32_t)i;
-	trace->random = (struct zs_random){trace->seed};
+	trace->random = (struct zs_random){ trace->seed };
 	trace->done = 0;
 	trace->fresh_count = 0;
 	trace->scan_left = 0;
@@ -235,7 +235,7 @@ static enum zs_access_kind next_kind(struct zs_trace *trace)
 /* The TTL belongs to the key: it is drawn from the key's own number. */
 static uint64_t key_ttl(const struct zs_trace_profile *profile, uint64_t key)
 {
-	struct zs_random own = {key ^ 0x747463};
+	struct zs_random own = { key ^ 0x747463 };
 	double total = 0;
 	double u;
 

@@ -39,9 +39,9 @@ struct zs_trace_profile {
 	uint32_t key_size;
 	uint32_t value_size;
 	double alpha;
-	double fresh;	/* share of the accesses that go to keys never seen before or after */
-	double one_hit; /* ... or share of the distinct keys that are accessed once */
-	double scan;	/* share of the accesses that belong to scans over keys of their own */
+	double fresh;				 /* share of the accesses that go to keys never seen before or after */
+	double one_hit;				 /* ... or share of the distinct keys that are accessed once */
+	double scan;				 /* share of the accesses that belong to scans over keys of their own */
 	struct zs_trace_ttl ttls[ZS_TRACE_TTLS]; /* none: no TTL */
 	double kinds[ZS_ACCESS_KINDS];
 };
@@ -76,8 +76,8 @@ struct zs_access {
 };
 
 /* Prepares a trace of `accesses` over `keys` (2 to 2^31) popular keys. ZS_OK or ZS_ENOMEM. */
-int zs_trace_open(struct zs_trace *trace, const struct zs_trace_profile *profile, uint64_t keys,
-		  uint64_t accesses, double rate, uint64_t seed);
+int zs_trace_open(struct zs_trace *trace, const struct zs_trace_profile *profile, uint64_t keys, uint64_t accesses,
+		  double rate, uint64_t seed);
 void zs_trace_close(struct zs_trace *trace);
 
 /* Begins again; the same accesses will follow. */

@@ -46,7 +46,7 @@ struct zs_yardstick {
 
 const char *zs_yardstick_name(enum zs_yardstick_policy policy)
 {
-	static const char *const names[] = {"lru", "sieve", "s3fifo"};
+	static const char *const names[] = { "lru", "sieve", "s3fifo" };
 
 	return names[policy];
 }
@@ -77,7 +77,7 @@ struct zs_yardstick *zs_yardstick_open(enum zs_yardstick_policy policy, uint64_t
 	for (uint64_t i = 0; i < nodes; i++)
 		cache->nodes[i].chain = i + 1 < nodes ? (uint32_t)(i + 1) : NONE;
 	for (unsigned i = 0; i < QUEUES; i++)
-		cache->queues[i] = (struct queue){NONE, NONE, 0};
+		cache->queues[i] = (struct queue){ NONE, NONE, 0 };
 	cache->hand = NONE;
 	cache->mask--;
 	return cache;

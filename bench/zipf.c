@@ -25,7 +25,7 @@ static void fill_guide(struct zs_zipf *zipf)
 	uint64_t rank = 0;
 
 	for (uint64_t j = 0; j < zipf->count; j++) {
-		while (zipf->cumulative[rank] <= (double)j / (double)zipf->count)
+		while (rank + 1 < zipf->count && zipf->cumulative[rank] <= (double)j / (double)zipf->count)
 			rank++;
 		zipf->guide[j] = (uint32_t)rank;
 	}
@@ -50,7 +50,7 @@ void zs_zipf_close(struct zs_zipf *zipf)
 {
 	free(zipf->cumulative);
 	free(zipf->guide);
-	*zipf = (struct zs_zipf){0};
+	*zipf = (struct zs_zipf){ 0 };
 }
 
 uint64_t zs_zipf_rank(const struct zs_zipf *zipf, double u)

@@ -32,7 +32,7 @@ static uint64_t system_now_ns(void *context)
 	return read_ns(CLOCK_BOOTTIME);
 }
 
-static const struct zs_clock system_clock = {system_now_ms, system_now_ns, 0};
+static const struct zs_clock system_clock = { system_now_ms, system_now_ns, 0 };
 
 const struct zs_clock *zs_clock_system(void)
 {

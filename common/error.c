@@ -6,9 +6,9 @@ struct error_entry {
 	const char *text;
 };
 
-static const struct error_entry errors[] = {{ZS_OK, "ZS_OK", "success"},
-#define ZS_ERROR_ENTRY(name, value, text) {value, #name, text},
-					    ZS_ERRORS(ZS_ERROR_ENTRY)
+static const struct error_entry errors[] = { { ZS_OK, "ZS_OK", "success" },
+#define ZS_ERROR_ENTRY(name, value, text) { value, #name, text },
+					     ZS_ERRORS(ZS_ERROR_ENTRY)
 #undef ZS_ERROR_ENTRY
 };
 

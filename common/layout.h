@@ -101,8 +101,7 @@ static inline uint32_t zs_bucket_match(const struct zs_bucket *b, uint8_t tag)
 	__m128i line = _mm_set_epi64x((long long)w1, (long long)w0);
 	__m128i wanted = _mm_set1_epi8((char)tag);
 
-	return ((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(line, wanted)) >> 2) &
-	       ((1u << ZS_BUCKET_ENTRIES) - 1);
+	return ((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(line, wanted)) >> 2) & ((1u << ZS_BUCKET_ENTRIES) - 1);
 #else
 	uint32_t mask = 0;
 
@@ -194,8 +193,7 @@ static inline uint32_t zs_identity_slots(uint64_t identity)
 	return (uint32_t)(identity >> 56);
 }
 
-static inline uint64_t zs_identity(uint32_t generation, uint32_t key_size, uint32_t value_size,
-				   uint32_t slots)
+static inline uint64_t zs_identity(uint32_t generation, uint32_t key_size, uint32_t value_size, uint32_t slots)
 {
 	return generation | (uint64_t)key_size << 32 | (uint64_t)value_size << 44 | (uint64_t)slots << 56;
 }
@@ -303,8 +301,8 @@ static inline bool zs_extent_mixed(const uint8_t *frame, uint32_t slots, uint32_
  * Finds slot `slot`. False if the header makes no sense for it, which a reader may see when it follows an
  * entry that changes under it; then there is no object. Never gives bytes outside the frame.
  */
-static inline bool zs_slab_extent(const struct zs_slab *slab, uint64_t identity, uint64_t lifetime,
-				  uint32_t slot, struct zs_extent *extent)
+static inline bool zs_slab_extent(const struct zs_slab *slab, uint64_t identity, uint64_t lifetime, uint32_t slot,
+				  struct zs_extent *extent)
 {
 	enum zs_slab_kind kind = zs_lifetime_kind(lifetime);
 	uint32_t slots = zs_identity_slots(identity);
@@ -313,8 +311,7 @@ static inline bool zs_slab_extent(const struct zs_slab *slab, uint64_t identity,
 	if (slot >= slots)
 		return false;
 	if (kind == ZS_KIND_MIXED)
-		return zs_extent_mixed((const uint8_t *)slab, slots, zs_lifetime_unit(lifetime), slot,
-				       extent);
+		return zs_extent_mixed((const uint8_t *)slab, slots, zs_lifetime_unit(lifetime), slot, extent);
 	extent->key_size = zs_identity_key_size(identity);
 	extent->value_size = zs_identity_value_size(identity);
 	end = (slot + 1) * zs_stride(kind, extent->key_size, extent->value_size);
@@ -339,8 +336,7 @@ static inline uint32_t zs_deadline_offset(enum zs_slab_kind kind, uint32_t slots
 }
 
 /* The deadline of a slot in milliseconds since 1970; 0 for none. */
-static inline uint64_t zs_slab_deadline(const struct zs_slab *slab, uint64_t identity, uint64_t lifetime,
-					uint32_t slot)
+static inline uint64_t zs_slab_deadline(const struct zs_slab *slab, uint64_t identity, uint64_t lifetime, uint32_t slot)
 {
 	uint32_t unit = zs_lifetime_unit(lifetime);
 	uint32_t at;

@@ -48,8 +48,7 @@ static bool needs_quotes(const char *text)
 	if (!*text)
 		return true;
 	for (; *text; text++) {
-		if ((unsigned char)*text <= ' ' || *text == '"' || *text == '=' || *text == '\\' ||
-		    *text == 0x7f)
+		if ((unsigned char)*text <= ' ' || *text == '"' || *text == '=' || *text == '\\' || *text == 0x7f)
 			return true;
 	}
 	return false;
@@ -96,7 +95,7 @@ static void put_field(struct line *line, const struct zs_log_field *field)
 
 static void begin(struct line *line, enum zs_log_level level, const char *message)
 {
-	static const char *const names[] = {"debug", "info", "warn", "error"};
+	static const char *const names[] = { "debug", "info", "warn", "error" };
 	struct timespec now;
 	struct tm utc;
 	char date[40];
@@ -105,8 +104,7 @@ static void begin(struct line *line, enum zs_log_level level, const char *messag
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
-	snprintf(stamp, sizeof(stamp), "ts=%s.%03ldZ level=%s msg=", date, now.tv_nsec / 1000000,
-		 names[level]);
+	snprintf(stamp, sizeof(stamp), "ts=%s.%03ldZ level=%s msg=", date, now.tv_nsec / 1000000, names[level]);
 	line->used = 0;
 	put_text(line, stamp);
 	put_value(line, message);
@@ -115,7 +113,7 @@ static void begin(struct line *line, enum zs_log_level level, const char *messag
 /* Under the lock. False if the line did not go out whole. */
 static bool send_line(struct line *line)
 {
-	struct pollfd ready = {.fd = log_fd, .events = POLLOUT};
+	struct pollfd ready = { .fd = log_fd, .events = POLLOUT };
 	ssize_t written;
 
 	line->text[line->used] = '\n';

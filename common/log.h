@@ -26,12 +26,12 @@ struct zs_log_field {
 
 static inline struct zs_log_field zs_log_text(const char *key, const char *text)
 {
-	return (struct zs_log_field){.key = key, .text = text ? text : ""};
+	return (struct zs_log_field){ .key = key, .text = text ? text : "" };
 }
 
 static inline struct zs_log_field zs_log_number(const char *key, int64_t number)
 {
-	return (struct zs_log_field){.key = key, .number = number};
+	return (struct zs_log_field){ .key = key, .number = number };
 }
 
 /*
@@ -54,6 +54,6 @@ void zs_log_write(enum zs_log_level level, const char *message, const struct zs_
 
 /* zs_log(ZS_LOG_INFO, "listening", zs_log_text("address", a), zs_log_number("port", p)); */
 #define zs_log(level, message, ...) \
-	zs_log_write(level, message, (const struct zs_log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
+	zs_log_write(level, message, (const struct zs_log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
 
 #endif

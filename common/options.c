@@ -14,20 +14,20 @@ struct unit {
 };
 
 static const struct unit byte_units[] = {
-    {"", 1},	     {"b", 1},	     {"k", 1 << 10},  {"kb", 1 << 10},	       {"m", 1 << 20},
-    {"mb", 1 << 20}, {"g", 1 << 30}, {"gb", 1 << 30}, {"t", INT64_C(1) << 40}, {"tb", INT64_C(1) << 40},
-    {0, 0},
+	{ "", 1 },	   { "b", 1 },	     { "k", 1 << 10 },	{ "kb", 1 << 10 },	   { "m", 1 << 20 },
+	{ "mb", 1 << 20 }, { "g", 1 << 30 }, { "gb", 1 << 30 }, { "t", INT64_C(1) << 40 }, { "tb", INT64_C(1) << 40 },
+	{ 0, 0 },
 };
 
 /* In microseconds. */
 static const struct unit time_units[] = {
-    {"us", 1},
-    {"ms", 1000},
-    {"s", 1000000},
-    {"m", 60 * 1000000},
-    {"h", INT64_C(3600) * 1000000},
-    {"d", INT64_C(86400) * 1000000},
-    {0, 0},
+	{ "us", 1 },
+	{ "ms", 1000 },
+	{ "s", 1000000 },
+	{ "m", 60 * 1000000 },
+	{ "h", INT64_C(3600) * 1000000 },
+	{ "d", INT64_C(86400) * 1000000 },
+	{ 0, 0 },
 };
 
 static int64_t factor_of(const struct unit *units, const char *suffix)
@@ -43,7 +43,7 @@ static int64_t factor_of(const struct unit *units, const char *suffix)
 
 static void print_bytes(int64_t value, char *text, size_t size)
 {
-	static const char *const suffixes[] = {"", "kb", "mb", "gb", "tb"};
+	static const char *const suffixes[] = { "", "kb", "mb", "gb", "tb" };
 	int i = 0;
 
 	while (i < 4 && value && value % 1024 == 0) {
@@ -107,8 +107,7 @@ static void print_range(const struct zs_option *option, char *text, size_t size)
 		snprintf(text, size, "bytes from %s to %s, like 512mb or 1g", low, high);
 		break;
 	case ZS_OPTION_DURATION:
-		snprintf(text, size,
-			 "a duration from %s to %s %s, like 10, 500ms, 30s or 5m (a bare number: %s)", low,
+		snprintf(text, size, "a duration from %s to %s %s, like 10, 500ms, 30s or 5m (a bare number: %s)", low,
 			 high, option->unit, option->unit);
 		break;
 	case ZS_OPTION_MODE:
@@ -127,7 +126,7 @@ static void print_range(const struct zs_option *option, char *text, size_t size)
 
 static bool parse_bool(const char *text, int64_t *number)
 {
-	static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+	static const char *const words[] = { "no", "yes", "false", "true", "off", "on", "0", "1" };
 
 	for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcasecmp(text, words[i]) == 0) {
@@ -212,8 +211,7 @@ static bool parse(const struct zs_option *option, const char *text, int64_t *num
 	return parse_number(option, text, number);
 }
 
-static int check(const struct zs_option *option, const char *value, int64_t *number, char *why,
-		 size_t why_size)
+static int check(const struct zs_option *option, const char *value, int64_t *number, char *why, size_t why_size)
 {
 	char range[ZS_OPTION_WHY_MAX / 2];
 
@@ -270,8 +268,7 @@ void zs_options_text(struct zs_options *options, unsigned option, char text[ZS_O
 	pthread_mutex_unlock(&options->lock);
 }
 
-int zs_options_check(const struct zs_options *options, unsigned option, const char *value, char *why,
-		     size_t why_size)
+int zs_options_check(const struct zs_options *options, unsigned option, const char *value, char *why, size_t why_size)
 {
 	int64_t number;
 
@@ -301,8 +298,7 @@ void zs_options_print(struct zs_options *options, unsigned option, char text[ZS_
 	if (options->table[option].type == ZS_OPTION_TEXT)
 		zs_options_text(options, option, text);
 	else
-		print_number(&options->table[option], zs_options_number(options, option), text,
-			     ZS_OPTION_TEXT_MAX);
+		print_number(&options->table[option], zs_options_number(options, option), text, ZS_OPTION_TEXT_MAX);
 }
 
 static bool quoted_in_file(const struct zs_option *option)
@@ -353,9 +349,7 @@ void zs_options_help(const struct zs_options *options, FILE *out)
 		print_range(option, range, sizeof(range));
 		fprintf(out, "  --%s VALUE\n", option->name);
 		print_wrapped(out, "      ", option->help);
-		fprintf(out, "      %s%s%s; default %s%s\n", option->type == ZS_OPTION_TEXT ? "" : "Value: ",
-			option->type == ZS_OPTION_TEXT ? "Text" : range, "",
-			*option->standard ? option->standard : "empty",
+		fprintf(out, "      Value: %s; default: %s%s\n", range, *option->standard ? option->standard : "empty",
 			option->flags & ZS_OPTION_RUNTIME ? "; can be changed by CONFIG SET" : "");
 	}
 }

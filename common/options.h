@@ -72,12 +72,10 @@ static inline int64_t zs_options_number(const struct zs_options *options, unsign
 void zs_options_text(struct zs_options *options, unsigned option, char text[ZS_OPTION_TEXT_MAX]);
 
 /* Checks a value without storing it. ZS_OK or ZS_ECONFIG. */
-int zs_options_check(const struct zs_options *options, unsigned option, const char *value, char *why,
-		     size_t why_size);
+int zs_options_check(const struct zs_options *options, unsigned option, const char *value, char *why, size_t why_size);
 
 /* Checks and stores a value. Any thread. ZS_OK or ZS_ECONFIG. */
-int zs_options_set(struct zs_options *options, unsigned option, const char *value, char *why,
-		   size_t why_size);
+int zs_options_set(struct zs_options *options, unsigned option, const char *value, char *why, size_t why_size);
 
 /* Writes the value of any setting in the form that zs_options_set reads. */
 void zs_options_print(struct zs_options *options, unsigned option, char text[ZS_OPTION_TEXT_MAX]);
@@ -89,12 +87,10 @@ void zs_options_print(struct zs_options *options, unsigned option, char text[ZS_
 int zs_options_read_file(struct zs_options *options, const char *path, char *why, size_t why_size);
 
 /* The same from memory; `name` stands for the file in messages. @include is refused. */
-int zs_options_read_string(struct zs_options *options, const char *text, const char *name, char *why,
-			   size_t why_size);
+int zs_options_read_string(struct zs_options *options, const char *text, const char *name, char *why, size_t why_size);
 
 /* Reads flags: `--name value`, `--name=value`, and `--name` alone for bool. ZS_OK or ZS_ECONFIG. */
-int zs_options_read_flags(struct zs_options *options, int argc, char *const *argv, char *why,
-			  size_t why_size);
+int zs_options_read_flags(struct zs_options *options, int argc, char *const *argv, char *why, size_t why_size);
 
 /* The part of --help about the settings. */
 void zs_options_help(const struct zs_options *options, FILE *out);

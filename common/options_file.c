@@ -8,6 +8,23 @@
 #include "common/error.h"
 #include "common/options.h"
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LEAKS_ARE_CHECKED
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define LEAKS_ARE_CHECKED
+#endif
+
+#ifdef LEAKS_ARE_CHECKED
+/* libconfig 1.5 loses the text before a syntax error. The program ends then, so it does not matter. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libconfig";
+}
+#endif
+
 /* A larger configuration is a mistake (somebody named the wrong file). */
 #define FILE_MAX (1u << 20)
 
@@ -67,8 +84,7 @@ static int refuse_unknown(const struct zs_options *options, const char *where, c
 		}
 	}
 	if (nearest)
-		return refuse(why, why_size, "%s: unknown setting '%.64s'; did you mean '%s'?", where, name,
-			      nearest);
+		return refuse(why, why_size, "%s: unknown setting '%.64s'; did you mean '%s'?", where, name, nearest);
 	return refuse(why, why_size, "%s: unknown setting '%.64s'; --help lists all settings", where, name);
 }
 
@@ -128,8 +144,8 @@ static bool value_text(const config_setting_t *setting, char *text, size_t size)
 	return true;
 }
 
-static int take_setting(struct zs_options *options, const config_setting_t *setting, const char *file,
-			char *why, size_t why_size)
+static int take_setting(struct zs_options *options, const config_setting_t *setting, const char *file, char *why,
+			size_t why_size)
 {
 	char where[ZS_OPTION_WHY_MAX / 2];
 	char value[ZS_OPTION_TEXT_MAX + 1];
@@ -138,8 +154,8 @@ static int take_setting(struct zs_options *options, const config_setting_t *sett
 	snprintf(where, sizeof(where), "%.300s:%u", file, config_setting_source_line(setting));
 	if (!value_text(setting, value, sizeof(value)))
 		return refuse(why, why_size,
-			      "%s: '%.64s' must be a number, true or false, or a text of at most %d bytes",
-			      where, name, ZS_OPTION_TEXT_MAX - 1);
+			      "%s: '%.64s' must be a number, true or false, or a text of at most %d bytes", where, name,
+			      ZS_OPTION_TEXT_MAX - 1);
 	return set(options, where, name, value, why, why_size);
 }
 
@@ -149,26 +165,23 @@ static bool has_include(const char *text)
 	return strstr(text, "@include") != 0;
 }
 
-int zs_options_read_string(struct zs_options *options, const char *text, const char *name, char *why,
-			   size_t why_size)
+int zs_options_read_string(struct zs_options *options, const char *text, const char *name, char *why, size_t why_size)
 {
 	config_t config;
 	config_setting_t *root;
 	int result = ZS_OK;
 
 	if (has_include(text))
-		return refuse(why, why_size,
-			      "%.300s: @include is not supported; put all settings into one file", name);
+		return refuse(why, why_size, "%.300s: @include is not supported; put all settings into one file", name);
 	config_init(&config);
 	if (!config_read_string(&config, text)) {
-		result = refuse(why, why_size, "%.300s:%d: %s; a setting looks like this: name = value;",
-				name, config_error_line(&config), config_error_text(&config));
+		result = refuse(why, why_size, "%.300s:%d: %s; a setting looks like this: name = value;", name,
+				config_error_line(&config), config_error_text(&config));
 		goto destroy;
 	}
 	root = config_root_setting(&config);
 	for (int i = 0; i < config_setting_length(root) && !result; i++)
-		result =
-		    take_setting(options, config_setting_get_elem(root, (unsigned)i), name, why, why_size);
+		result = take_setting(options, config_setting_get_elem(root, (unsigned)i), name, why, why_size);
 destroy:
 	config_destroy(&config);
 	return result;
@@ -192,8 +205,7 @@ int zs_options_read_file(struct zs_options *options, const char *path, char *why
 	if (ferror(file)) {
 		result = refuse(why, why_size, "%s: cannot be read: %s", path, strerror(errno));
 	} else if (size == FILE_MAX) {
-		result =
-		    refuse(why, why_size, "%s: is larger than 1 MB; a configuration is a short text", path);
+		result = refuse(why, why_size, "%s: is larger than 1 MB; a configuration is a short text", path);
 	} else if (memchr(text, 0, size)) {
 		result = refuse(why, why_size, "%s: has a zero byte; a configuration is a text", path);
 	} else {
@@ -209,8 +221,8 @@ close:
 /* ---- the command line ---- */
 
 /* The value of the flag at argv[*i]; *i is moved to its last word. NULL: there is none. */
-static const char *flag_value(const struct zs_options *options, const char *name, const char *equals,
-			      int argc, char *const *argv, int *i)
+static const char *flag_value(const struct zs_options *options, const char *name, const char *equals, int argc,
+			      char *const *argv, int *i)
 {
 	int option = zs_options_find(options, name);
 	bool is_bool = option >= 0 && options->table[option].type == ZS_OPTION_BOOL;
@@ -236,8 +248,7 @@ int zs_options_read_flags(struct zs_options *options, int argc, char *const *arg
 		int result;
 
 		if (strncmp(flag, "--", 2) != 0 || !flag[2])
-			return refuse(why, why_size,
-				      "'%.64s' is not a flag; flags look like this: --name value", flag);
+			return refuse(why, why_size, "'%.64s' is not a flag; flags look like this: --name value", flag);
 		snprintf(name, sizeof(name), "%.*s", equals ? (int)(equals - flag - 2) : 64, flag + 2);
 		snprintf(where, sizeof(where), "--%s", name);
 		if (zs_options_find(options, name) < 0)

@@ -17,7 +17,7 @@
 
 int zs_resp_arguments_init(struct zs_resp_arguments *arguments)
 {
-	*arguments = (struct zs_resp_arguments){.size = LIST_SIZE};
+	*arguments = (struct zs_resp_arguments){ .size = LIST_SIZE };
 	arguments->list = malloc(LIST_SIZE * sizeof(*arguments->list));
 	return arguments->list ? ZS_OK : ZS_ENOMEM;
 }
@@ -26,13 +26,13 @@ void zs_resp_arguments_free(struct zs_resp_arguments *arguments)
 {
 	free(arguments->list);
 	free(arguments->text);
-	*arguments = (struct zs_resp_arguments){0};
+	*arguments = (struct zs_resp_arguments){ 0 };
 }
 
 void zs_resp_reset(struct zs_resp *parser)
 {
 	free(parser->spans);
-	*parser = (struct zs_resp){0};
+	*parser = (struct zs_resp){ 0 };
 }
 
 __attribute__((format(printf, 2, 3))) static enum zs_resp_result fail(struct zs_resp_command *command,
@@ -50,8 +50,7 @@ __attribute__((format(printf, 2, 3))) static enum zs_resp_result fail(struct zs_
 enum number_result { NUMBER_OK, NUMBER_MORE, NUMBER_BAD };
 
 /* A canonical decimal and CRLF at *position, which is moved behind them. */
-static inline enum number_result parse_number(const uint8_t *data, size_t size, size_t *position,
-					      int64_t *number)
+static inline enum number_result parse_number(const uint8_t *data, size_t size, size_t *position, int64_t *number)
 {
 	size_t i = *position;
 	size_t end = size - i > NUMBER_MAX ? i + NUMBER_MAX : size;
@@ -96,8 +95,7 @@ static inline enum zs_resp_result parse_bulk(struct zs_resp *parser, const struc
 	if (at == size)
 		return wait_for(parser, size + 1);
 	if (data[at] != '$')
-		return fail(command, "expected '$', got '%c'",
-			    data[at] >= ' ' && data[at] < 0x7f ? data[at] : '?');
+		return fail(command, "expected '$', got '%c'", data[at] >= ' ' && data[at] < 0x7f ? data[at] : '?');
 	at++;
 	switch (parse_number(data, size, &at, &length)) {
 	case NUMBER_MORE:
@@ -135,12 +133,11 @@ static enum zs_resp_result done(struct zs_resp *parser, struct zs_resp_arguments
 
 static inline enum zs_resp_result parse_short(struct zs_resp *parser, const struct zs_resp_limits *limits,
 					      const uint8_t *data, size_t size, size_t position, size_t count,
-					      struct zs_resp_arguments *arguments,
-					      struct zs_resp_command *command)
+					      struct zs_resp_arguments *arguments, struct zs_resp_command *command)
 {
 	struct zs_argument *argument = arguments->list + arguments->used;
 	enum zs_resp_result result;
-	struct zs_resp_span span = {0};
+	struct zs_resp_span span = { 0 };
 
 	if (arguments->size - arguments->used < count)
 		return ZS_RESP_ROOM;
@@ -183,8 +180,8 @@ static bool add_span(struct zs_resp *parser, const struct zs_resp_span *span)
 	return true;
 }
 
-static enum zs_resp_result finish_long(struct zs_resp *parser, const uint8_t *data,
-				       struct zs_resp_arguments *arguments, struct zs_resp_command *command)
+static enum zs_resp_result finish_long(struct zs_resp *parser, const uint8_t *data, struct zs_resp_arguments *arguments,
+				       struct zs_resp_command *command)
 {
 	size_t count = parser->spans_used;
 	size_t consumed = parser->position;
@@ -200,12 +197,11 @@ static enum zs_resp_result finish_long(struct zs_resp *parser, const uint8_t *da
 }
 
 /* A command of many arguments: what was found stays in the parser when the bytes run out. */
-static enum zs_resp_result parse_long(struct zs_resp *parser, const struct zs_resp_limits *limits,
-				      const uint8_t *data, size_t size, struct zs_resp_arguments *arguments,
-				      struct zs_resp_command *command)
+static enum zs_resp_result parse_long(struct zs_resp *parser, const struct zs_resp_limits *limits, const uint8_t *data,
+				      size_t size, struct zs_resp_arguments *arguments, struct zs_resp_command *command)
 {
 	enum zs_resp_result result;
-	struct zs_resp_span span = {0};
+	struct zs_resp_span span = { 0 };
 
 	if (arguments->used)
 		return ZS_RESP_ROOM;
@@ -221,8 +217,7 @@ static enum zs_resp_result parse_long(struct zs_resp *parser, const struct zs_re
 }
 
 static inline enum zs_resp_result parse_array(struct zs_resp *parser, const struct zs_resp_limits *limits,
-					      const uint8_t *data, size_t size,
-					      struct zs_resp_arguments *arguments,
+					      const uint8_t *data, size_t size, struct zs_resp_arguments *arguments,
 					      struct zs_resp_command *command)
 {
 	size_t position = 1;
@@ -340,9 +335,8 @@ static bool reserve_inline(struct zs_resp_arguments *arguments, size_t size)
 	return true;
 }
 
-static enum zs_resp_result split_line(struct zs_resp *parser, const uint8_t *line, size_t size,
-				      size_t consumed, struct zs_resp_arguments *arguments,
-				      struct zs_resp_command *command)
+static enum zs_resp_result split_line(struct zs_resp *parser, const uint8_t *line, size_t size, size_t consumed,
+				      struct zs_resp_arguments *arguments, struct zs_resp_command *command)
 {
 	size_t count = 0;
 	uint8_t *out;
@@ -391,9 +385,8 @@ static enum zs_resp_result parse_inline(struct zs_resp *parser, const uint8_t *d
 	return split_line(parser, data, length, length + 1, arguments, command);
 }
 
-enum zs_resp_result zs_resp_parse(struct zs_resp *parser, const struct zs_resp_limits *limits,
-				  const uint8_t *data, size_t size, struct zs_resp_arguments *arguments,
-				  struct zs_resp_command *command)
+enum zs_resp_result zs_resp_parse(struct zs_resp *parser, const struct zs_resp_limits *limits, const uint8_t *data,
+				  size_t size, struct zs_resp_arguments *arguments, struct zs_resp_command *command)
 {
 	if (size == 0 || size < parser->needed)
 		return ZS_RESP_MORE;

@@ -86,8 +86,7 @@ struct zs_resp_command {
  * must begin with the same bytes (anywhere in memory), with more behind them. Arguments are added to the
  * list, up to its size.
  */
-enum zs_resp_result zs_resp_parse(struct zs_resp *parser, const struct zs_resp_limits *limits,
-				  const uint8_t *data, size_t size, struct zs_resp_arguments *arguments,
-				  struct zs_resp_command *command);
+enum zs_resp_result zs_resp_parse(struct zs_resp *parser, const struct zs_resp_limits *limits, const uint8_t *data,
+				  size_t size, struct zs_resp_arguments *arguments, struct zs_resp_command *command);
 
 #endif

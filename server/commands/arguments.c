@@ -86,18 +86,17 @@ static const struct zs_argument *take_operand(struct parser *parser)
 	return &parser->call->argv[parser->at];
 }
 
-/* EX, PX, EXAT and PXAT exclude each other, KEEPTTL and PERSIST; the same one may come twice and the last
- * counts. */
+/* EX, PX, EXAT and PXAT exclude each other, KEEPTTL and PERSIST; the same one may come twice and the last counts. */
 static bool parse_when(struct parser *parser)
 {
 	static const struct {
 		const char *word;
 		struct zs_when when;
 	} kinds[] = {
-	    {"EX", {NULL, true, false}},
-	    {"PX", {NULL, false, false}},
-	    {"EXAT", {NULL, true, true}},
-	    {"PXAT", {NULL, false, true}},
+		{ "EX", { NULL, true, false } },
+		{ "PX", { NULL, false, false } },
+		{ "EXAT", { NULL, true, true } },
+		{ "PXAT", { NULL, false, true } },
 	};
 	const struct zs_argument *word = &parser->call->argv[parser->at];
 	struct zs_when *when = &parser->options->when;
@@ -138,8 +137,7 @@ static bool parse_set_option(struct parser *parser)
 		return add_condition(options, ZS_SET_PRESENT, ZS_SET_ABSENT | ZS_SET_EQUAL);
 	if (zs_argument_is(word, "IFEQ")) {
 		options->expected = take_operand(parser);
-		return options->expected &&
-		       add_condition(options, ZS_SET_EQUAL, ZS_SET_ABSENT | ZS_SET_PRESENT);
+		return options->expected && add_condition(options, ZS_SET_EQUAL, ZS_SET_ABSENT | ZS_SET_PRESENT);
 	}
 	if (zs_argument_is(word, "GROUP")) {
 		options->group = take_operand(parser);
@@ -171,9 +169,9 @@ static bool parse_getex_option(struct parser *parser)
 static bool parse_options(struct zs_call *call, size_t first, struct zs_write_options *options,
 			  bool (*parse_one)(struct parser *parser))
 {
-	struct parser parser = {call, options, first};
+	struct parser parser = { call, options, first };
 
-	*options = (struct zs_write_options){0};
+	*options = (struct zs_write_options){ 0 };
 	for (; parser.at < call->argc; parser.at++) {
 		if (!parse_one(&parser)) {
 			zs_argument_syntax_error(call);
@@ -208,14 +206,12 @@ bool zs_parse_expire_options(struct zs_call *call, unsigned *flags)
 		} else if (zs_argument_is(word, "LT")) {
 			*flags |= ZS_EXPIRE_LT;
 		} else {
-			zs_reply_error(call->reply, "ERR Unsupported option %.*s", (int)word->size,
-				       word->data);
+			zs_reply_error(call->reply, "ERR Unsupported option %.*s", (int)word->size, word->data);
 			return false;
 		}
 	}
 	if (*flags & ZS_EXPIRE_NX && *flags != ZS_EXPIRE_NX) {
-		zs_reply_error(call->reply,
-			       "ERR NX and XX, GT or LT options at the same time are not compatible");
+		zs_reply_error(call->reply, "ERR NX and XX, GT or LT options at the same time are not compatible");
 		return false;
 	}
 	if (*flags & ZS_EXPIRE_GT && *flags & ZS_EXPIRE_LT) {

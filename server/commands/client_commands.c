@@ -15,7 +15,7 @@ struct filter {
 	size_t ids_count;
 	const struct zs_argument *address;
 	const struct zs_argument *local_address;
-	bool nobody;	    /* a type or user that no client of ours has */
+	bool nobody; /* a type or user that no client of ours has */
 	bool skip_me;
 	uint64_t min_age_s; /* MAXAGE: only older ones */
 };
@@ -149,8 +149,8 @@ static bool type_is_known(const struct zs_argument *type)
 static bool parse_type(struct zs_call *call, const struct zs_argument *type, struct filter *filter)
 {
 	if (!type_is_known(type)) {
-		zs_reply_error(call->reply, "ERR Unknown client type '%.*s'", (int)(type->size < 128 ? type->size : 128),
-			       (const char *)type->data);
+		zs_reply_error(call->reply, "ERR Unknown client type '%.*s'",
+			       (int)(type->size < 128 ? type->size : 128), (const char *)type->data);
 		return false;
 	}
 	if (!zs_argument_is(type, "normal"))
@@ -173,7 +173,7 @@ static bool parse_list_filter(struct zs_call *call, struct filter *filter)
 	filter->ids = call->argv + 3;
 	filter->ids_count = call->argc - 3;
 	for (size_t i = 0; i < filter->ids_count; i++) {
-		if (!zs_integer_parse(filter->ids[i].data, filter->ids[i].size, &id) || id < 1) {
+		if (!zs_integer_parse(filter->ids[i].data, filter->ids[i].size, &id)) {
 			zs_reply_error(call->reply, "ERR Invalid client ID");
 			return false;
 		}
@@ -234,7 +234,8 @@ static size_t kill_clients(struct zs_call *call, const struct filter *filter)
 	return count;
 }
 
-static bool parse_number_above_0(struct zs_call *call, const struct zs_argument *argument, const char *what, uint64_t *value)
+static bool parse_number_above_0(struct zs_call *call, const struct zs_argument *argument, const char *what,
+				 uint64_t *value)
 {
 	int64_t number;
 
@@ -386,12 +387,15 @@ static int handle_reply(struct zs_call *call)
 	return ZS_OK;
 }
 
-#define COMMAND(name, handler, arity, flags, since, summary)                                                 \
-	{ name, handler, arity, flags, 0, 0, 0, "connection", since, summary, 0 }
+#define COMMAND(name, handler, arity, flags, since, summary)                          \
+	{                                                                             \
+		name, handler, arity, flags, 0, 0, 0, "connection", since, summary, 0 \
+	}
 
 const struct zs_command zs_commands_client[] = {
 	COMMAND("getname", handle_getname, 2, ZS_CMD_LOADING, "2.6.9", "Get the current connection name"),
-	COMMAND("help", zs_handle_help, 2, ZS_CMD_LOADING, "5.0.0", "Show helpful text about the different subcommands"),
+	COMMAND("help", zs_handle_help, 2, ZS_CMD_LOADING, "5.0.0",
+		"Show helpful text about the different subcommands"),
 	COMMAND("id", handle_id, 2, ZS_CMD_LOADING, "5.0.0", "Returns the client ID for the current connection"),
 	COMMAND("info", handle_info, 2, ZS_CMD_LOADING, "6.2.0",
 		"Returns information about the current client connection."),
@@ -399,8 +403,7 @@ const struct zs_command zs_commands_client[] = {
 	COMMAND("list", handle_list, -2, ZS_CMD_ADMIN | ZS_CMD_LOADING, "2.4.0", "Get the list of client connections"),
 	COMMAND("no-evict", handle_no_evict, 3, ZS_CMD_ADMIN | ZS_CMD_LOADING, "7.0.0",
 		"Set client eviction mode for the current connection"),
-	COMMAND("reply", handle_reply, 3, ZS_CMD_LOADING, "3.2.0",
-		"Instruct the server whether to reply to commands"),
+	COMMAND("reply", handle_reply, 3, ZS_CMD_LOADING, "3.2.0", "Instruct the server whether to reply to commands"),
 	COMMAND("setinfo", handle_setinfo, 4, ZS_CMD_LOADING, "7.2.0", "Set client or connection specific info"),
 	COMMAND("setname", handle_setname, 3, ZS_CMD_LOADING, "2.6.9", "Set the current connection name"),
 	{ 0 },

@@ -164,7 +164,7 @@ static int handle_info(struct zs_call *call)
 		if (command)
 			reply_info(call->reply, command);
 		else
-			zs_reply_null_array(call->reply);
+			zs_reply_null(call->reply);
 	}
 	return ZS_OK;
 }
@@ -326,8 +326,7 @@ static int handle_getkeys(struct zs_call *call)
 		count = (last - (size_t)c->first_key) / (size_t)c->key_step + 1;
 		zs_reply_array(call->reply, count);
 		for (size_t i = 0; i < count; i++) {
-			const struct zs_argument *key =
-				&call->argv[2 + (size_t)c->first_key + i * (size_t)c->key_step];
+			const struct zs_argument *key = &call->argv[2 + (size_t)c->first_key + i * (size_t)c->key_step];
 
 			zs_reply_bulk(call->reply, key->data, key->size);
 		}
@@ -335,15 +334,18 @@ static int handle_getkeys(struct zs_call *call)
 	return ZS_OK;
 }
 
-#define COMMAND(name, handler, arity, since, summary)                                                        \
-	{ name, handler, arity, ZS_CMD_LOADING, 0, 0, 0, "server", since, summary, 0 }
+#define COMMAND(name, handler, arity, since, summary)                                      \
+	{                                                                                  \
+		name, handler, arity, ZS_CMD_LOADING, 0, 0, 0, "server", since, summary, 0 \
+	}
 
 const struct zs_command zs_commands_command[] = {
 	COMMAND("count", handle_count, 2, "2.8.13", "Get total number of Redis commands"),
 	COMMAND("docs", handle_docs, -2, "7.0.0", "Get array of specific Redis command documentation"),
 	COMMAND("getkeys", handle_getkeys, -4, "2.8.13", "Extract keys given a full Redis command"),
 	COMMAND("help", zs_handle_help, 2, "5.0.0", "Show helpful text about the different subcommands"),
-	COMMAND("info", handle_info, -2, "2.8.13", "Get array of specific Redis command details, or all when no argument is given."),
+	COMMAND("info", handle_info, -2, "2.8.13",
+		"Get array of specific Redis command details, or all when no argument is given."),
 	COMMAND("list", handle_list, -2, "7.0.0", "Get an array of Redis command names"),
 	{ 0 },
 };

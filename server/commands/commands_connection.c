@@ -51,8 +51,9 @@ static int handle_auth(struct zs_call *call)
 	if (call->argc > 3) {
 		zs_argument_syntax_error(call);
 	} else if (call->argc == 2 && !zs_password_is_set(call->node)) {
-		zs_reply_error(call->reply, "ERR AUTH <password> called without any password configured for the default "
-					    "user. Are you sure your configuration is correct?");
+		zs_reply_error(call->reply,
+			       "ERR AUTH <password> called without any password configured for the default "
+			       "user. Are you sure your configuration is correct?");
 	} else if (log_in(call, call->argc == 3 ? &call->argv[1] : 0, &call->argv[call->argc - 1])) {
 		zs_reply_ok(call->reply);
 	}
@@ -79,8 +80,9 @@ static bool parse_hello_options(struct zs_call *call, struct hello *hello)
 		} else if (zs_argument_is(option, "setname") && more >= 1) {
 			hello->name = &call->argv[++i];
 			if (!zs_client_text_is_valid(hello->name->data, hello->name->size)) {
-				zs_reply_error(call->reply, "ERR Client names cannot contain spaces, newlines or special "
-							    "characters.");
+				zs_reply_error(call->reply,
+					       "ERR Client names cannot contain spaces, newlines or special "
+					       "characters.");
 				return false;
 			}
 		} else {
@@ -200,8 +202,10 @@ static int handle_reset(struct zs_call *call)
 	return ZS_OK;
 }
 
-#define COMMAND(name, handler, arity, flags, since, summary, subcommands)                                    \
-	{ name, handler, arity, flags, 0, 0, 0, "connection", since, summary, subcommands }
+#define COMMAND(name, handler, arity, flags, since, summary, subcommands)                       \
+	{                                                                                       \
+		name, handler, arity, flags, 0, 0, 0, "connection", since, summary, subcommands \
+	}
 
 const struct zs_command zs_commands_connection[] = {
 	COMMAND("auth", handle_auth, -2, FLAGS_OPEN, "1.0.0", "Authenticate to the server", 0),

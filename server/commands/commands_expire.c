@@ -8,7 +8,7 @@
 
 static int set_deadline(struct zs_call *call, bool seconds, bool absolute)
 {
-	const struct zs_when when = {&call->argv[2], seconds, absolute};
+	const struct zs_when when = { &call->argv[2], seconds, absolute };
 	const struct zs_argument *key = &call->argv[1];
 	uint64_t deadline;
 	unsigned flags;
@@ -54,8 +54,7 @@ int zs_handle_persist(struct zs_call *call)
 	return ZS_OK;
 }
 
-/* Answers with the deadline, counted from `origin`, in milliseconds or rounded to seconds; -1: none, -2: no
- * key. */
+/* Answers with the deadline, counted from `origin`, in milliseconds or rounded to seconds; -1: none, -2: no key. */
 static int report(struct zs_call *call, uint64_t origin, bool seconds)
 {
 	const struct zs_argument *key = &call->argv[1];

@@ -22,8 +22,7 @@ static int count_existing(struct zs_call *call, unsigned flags)
 	struct zs_view view;
 
 	for (size_t i = 1; i < call->argc; i++)
-		existing +=
-		    zs_get(call->thread, call->argv[i].data, call->argv[i].size, flags, &view) == ZS_OK;
+		existing += zs_get(call->thread, call->argv[i].data, call->argv[i].size, flags, &view) == ZS_OK;
 	zs_reply_integer(call->reply, existing);
 	return ZS_OK;
 }

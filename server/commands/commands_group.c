@@ -40,7 +40,7 @@ static void list_group(void *context, const struct zs_group_info *group)
 /* An array with a map of name, objects and slabs for each group that has objects. */
 int zs_handle_groups(struct zs_call *call)
 {
-	struct listing listing = {.reply = call->reply};
+	struct listing listing = { .reply = call->reply };
 	size_t start = call->reply->used;
 
 	zs_groups(call->thread, list_group, &listing);

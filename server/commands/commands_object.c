@@ -48,9 +48,8 @@ static int handle_freq(struct zs_call *call)
 	struct zs_view view;
 
 	if (find(call, &view))
-		zs_reply_error(
-		    call->reply,
-		    "ERR access frequency is not tracked: two bits of recency per object are kept");
+		zs_reply_error(call->reply,
+			       "ERR access frequency is not tracked: two bits of recency per object are kept");
 	return ZS_OK;
 }
 
@@ -59,25 +58,24 @@ static int handle_idletime(struct zs_call *call)
 	struct zs_view view;
 
 	if (find(call, &view))
-		zs_reply_error(call->reply,
-			       "ERR idle time is not tracked: two bits of recency per object are kept");
+		zs_reply_error(call->reply, "ERR idle time is not tracked: two bits of recency per object are kept");
 	return ZS_OK;
 }
 
 static int handle_help(struct zs_call *call)
 {
 	static const char *const lines[] = {
-	    "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-	    "ENCODING <key>",
-	    "    Return the kind of the value: \"int\", \"embstr\" or \"raw\", as Redis names them.",
-	    "FREQ <key>",
-	    "    An error for keys that exist: access frequency is not tracked.",
-	    "IDLETIME <key>",
-	    "    An error for keys that exist: idle time is not tracked.",
-	    "REFCOUNT <key>",
-	    "    Return 1 for keys that exist: values are not shared.",
-	    "HELP",
-	    "    Prints this help.",
+		"OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+		"ENCODING <key>",
+		"    Return the kind of the value: \"int\", \"embstr\" or \"raw\", as Redis names them.",
+		"FREQ <key>",
+		"    An error for keys that exist: access frequency is not tracked.",
+		"IDLETIME <key>",
+		"    An error for keys that exist: idle time is not tracked.",
+		"REFCOUNT <key>",
+		"    Return 1 for keys that exist: values are not shared.",
+		"HELP",
+		"    Prints this help.",
 	};
 	const size_t count = sizeof(lines) / sizeof(lines[0]);
 
@@ -88,15 +86,15 @@ static int handle_help(struct zs_call *call)
 }
 
 const struct zs_command zs_commands_object[] = {
-    {"encoding", handle_encoding, 3, ZS_CMD_READONLY, 2, 2, 1, "generic", "2.2.3",
-     "Inspect the internal encoding of an object", NULL},
-    {"freq", handle_freq, 3, ZS_CMD_READONLY, 2, 2, 1, "generic", "4.0.0",
-     "Get the logarithmic access frequency counter of an object", NULL},
-    {"help", handle_help, 2, 0, 0, 0, 0, "generic", "6.2.0",
-     "Show helpful text about the different subcommands", NULL},
-    {"idletime", handle_idletime, 3, ZS_CMD_READONLY, 2, 2, 1, "generic", "2.2.3",
-     "Get the time since an object was last accessed", NULL},
-    {"refcount", handle_refcount, 3, ZS_CMD_READONLY, 2, 2, 1, "generic", "2.2.3",
-     "Get the number of references to the value of the key", NULL},
-    {0},
+	{ "encoding", handle_encoding, 3, ZS_CMD_READONLY, 2, 2, 1, "generic", "2.2.3",
+	  "Inspect the internal encoding of an object", NULL },
+	{ "freq", handle_freq, 3, ZS_CMD_READONLY, 2, 2, 1, "generic", "4.0.0",
+	  "Get the logarithmic access frequency counter of an object", NULL },
+	{ "help", handle_help, 2, 0, 0, 0, 0, "generic", "6.2.0", "Show helpful text about the different subcommands",
+	  NULL },
+	{ "idletime", handle_idletime, 3, ZS_CMD_READONLY, 2, 2, 1, "generic", "2.2.3",
+	  "Get the time since an object was last accessed", NULL },
+	{ "refcount", handle_refcount, 3, ZS_CMD_READONLY, 2, 2, 1, "generic", "2.2.3",
+	  "Get the number of references to the value of the key", NULL },
+	{ 0 },
 };

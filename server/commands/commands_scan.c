@@ -23,8 +23,7 @@ struct scan {
 	struct zs_reply *reply;
 	const struct zs_argument *pattern; /* NULL: all keys */
 	bool nothing;			   /* TYPE names a type that no object has */
-	int64_t count;			   /* wanted */
-	uint64_t seen;			   /* whether they match or not */
+	int64_t count;			   /* of objects to look at, whether they match or not */
 	size_t matched;
 };
 
@@ -43,7 +42,6 @@ static void visit(void *context, const void *key, size_t key_size, const struct 
 	struct scan *scan = context;
 
 	(void)view;
-	scan->seen++;
 	if (scan->nothing || !matches(scan->pattern, key, key_size))
 		return;
 	zs_reply_bulk(scan->reply, key, key_size);
@@ -80,16 +78,17 @@ static bool parse_scan_options(struct zs_call *call, struct scan *scan)
 	return true;
 }
 
-/* Goes on until `count` objects were seen. Returns the next cursor. */
+/* Looks at about `count` objects. Returns the next cursor. */
 static uint64_t walk(struct zs_call *call, struct scan *scan, uint64_t cursor)
 {
-	uint64_t count = (uint64_t)scan->count;
+	uint64_t left = (uint64_t)scan->count;
 
 	for (;;) {
-		uint64_t left = count - scan->seen;
+		uint64_t step = left < STEP ? left : STEP;
 
-		cursor = zs_scan(call->thread, cursor, left < STEP ? left : STEP, visit, scan);
-		if (cursor == 0 || scan->seen >= count || scan->reply->overflow)
+		cursor = zs_scan(call->thread, cursor, step, visit, scan);
+		left -= step;
+		if (cursor == 0 || left == 0 || scan->reply->overflow)
 			return cursor;
 		zs_thread_quiesce(call->thread);
 	}
@@ -97,7 +96,7 @@ static uint64_t walk(struct zs_call *call, struct scan *scan, uint64_t cursor)
 
 int zs_handle_scan(struct zs_call *call)
 {
-	struct scan scan = {.reply = call->reply, .count = 10};
+	struct scan scan = { .reply = call->reply, .count = 10 };
 	size_t start = call->reply->used;
 	char header[40];
 	uint64_t cursor;
@@ -139,7 +138,7 @@ static void list_key(void *context, const void *key, size_t key_size, const stru
 
 int zs_handle_keys(struct zs_call *call)
 {
-	struct listing listing = {.reply = call->reply, .pattern = pattern_or_all(&call->argv[1])};
+	struct listing listing = { .reply = call->reply, .pattern = pattern_or_all(&call->argv[1]) };
 	size_t start = call->reply->used;
 	uint64_t cursor = 0;
 

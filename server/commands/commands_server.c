@@ -15,9 +15,9 @@ static int handle_dbsize(struct zs_call *call)
 /* Both kinds of flush are done when they return, and take about the same time. */
 static int handle_flush(struct zs_call *call)
 {
-	bool right = call->argc == 1 ||
-		     (call->argc == 2 &&
-		      (zs_argument_is(&call->argv[1], "async") || zs_argument_is(&call->argv[1], "sync")));
+	bool right =
+	    call->argc == 1 ||
+	    (call->argc == 2 && (zs_argument_is(&call->argv[1], "async") || zs_argument_is(&call->argv[1], "sync")));
 
 	if (!right) {
 		zs_argument_syntax_error(call);
@@ -66,8 +66,8 @@ static int handle_debug_sleep(struct zs_call *call)
 /* There are no functions, so there is nothing to forget; test suites begin with this. */
 static int handle_function_flush(struct zs_call *call)
 {
-	if (call->argc == 2 || (call->argc == 3 && (zs_argument_is(&call->argv[2], "async") ||
-						    zs_argument_is(&call->argv[2], "sync"))))
+	if (call->argc == 2 ||
+	    (call->argc == 3 && (zs_argument_is(&call->argv[2], "async") || zs_argument_is(&call->argv[2], "sync"))))
 		zs_reply_ok(call->reply);
 	else
 		zs_reply_error(call->reply, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
@@ -83,17 +83,19 @@ static const struct zs_command commands_debug[] = {
 };
 
 static const struct zs_command commands_function[] = {
-	{ "flush", handle_function_flush, -2, ZS_CMD_WRITE, 0, 0, 0, "scripting", "7.0.0",
-	  "Deleting all functions", 0 },
+	{ "flush", handle_function_flush, -2, ZS_CMD_WRITE, 0, 0, 0, "scripting", "7.0.0", "Deleting all functions",
+	  0 },
 	{ 0 },
 };
 
-#define COMMAND(name, handler, arity, flags, since, summary, subcommands)                                    \
-	{ name, handler, arity, flags, 0, 0, 0, "server", since, summary, subcommands }
+#define COMMAND(name, handler, arity, flags, since, summary, subcommands)                   \
+	{                                                                                   \
+		name, handler, arity, flags, 0, 0, 0, "server", since, summary, subcommands \
+	}
 
 const struct zs_command zs_commands_server[] = {
-	COMMAND("command", zs_handle_command, -1, ZS_CMD_LOADING, "2.8.13",
-		"Get array of Redis command details", zs_commands_command),
+	COMMAND("command", zs_handle_command, -1, ZS_CMD_LOADING, "2.8.13", "Get array of Redis command details",
+		zs_commands_command),
 	COMMAND("config", zs_handle_help, -2, ZS_CMD_ADMIN | ZS_CMD_LOADING, "2.0.0",
 		"A container for server configuration commands", zs_commands_config),
 	COMMAND("dbsize", handle_dbsize, 1, ZS_CMD_READONLY | ZS_CMD_FAST, "1.0.0",
@@ -103,8 +105,8 @@ const struct zs_command zs_commands_server[] = {
 	COMMAND("flushall", handle_flush, -1, ZS_CMD_WRITE, "1.0.0", "Remove all keys from all databases", 0),
 	COMMAND("flushdb", handle_flush, -1, ZS_CMD_WRITE, "1.0.0", "Remove all keys from the current database", 0),
 	COMMAND("function", zs_handle_help, -2, 0, "7.0.0", "A container for function commands", commands_function),
-	COMMAND("info", zs_handle_info, -1, ZS_CMD_LOADING, "1.0.0",
-		"Get information and statistics about the server", 0),
+	COMMAND("info", zs_handle_info, -1, ZS_CMD_LOADING, "1.0.0", "Get information and statistics about the server",
+		0),
 	COMMAND("latency", zs_handle_help, -2, ZS_CMD_ADMIN | ZS_CMD_LOADING, "2.8.13",
 		"A container for latency diagnostics commands", zs_commands_latency),
 	COMMAND("memory", zs_handle_help, -2, 0, "4.0.0", "A container for memory diagnostics commands",

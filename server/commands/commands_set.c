@@ -8,10 +8,10 @@
 static struct zs_set make_set(const struct zs_argument *key, const struct zs_argument *value)
 {
 	return (struct zs_set){
-	    .key = key->data,
-	    .key_size = key->size,
-	    .value = value->data,
-	    .value_size = value->size,
+		.key = key->data,
+		.key_size = key->size,
+		.value = value->data,
+		.value_size = value->size,
 	};
 }
 
@@ -32,8 +32,7 @@ static bool apply_options(struct zs_call *call, const struct zs_write_options *o
 		set->group = options->group->data;
 		set->group_size = options->group->size;
 		if (set->group_size == 0 || set->group_size > ZS_GROUP_NAME_MAX) {
-			zs_reply_error(call->reply,
-				       "ERR the name of a group has 1 to %d bytes; this one has %zu",
+			zs_reply_error(call->reply, "ERR the name of a group has 1 to %d bytes; this one has %zu",
 				       ZS_GROUP_NAME_MAX, set->group_size);
 			return false;
 		}
@@ -72,7 +71,7 @@ int zs_handle_set(struct zs_call *call)
 
 static int set_with_time(struct zs_call *call, bool seconds)
 {
-	const struct zs_when when = {.number = &call->argv[2], .seconds = seconds};
+	const struct zs_when when = { .number = &call->argv[2], .seconds = seconds };
 	struct zs_set set = make_set(&call->argv[1], &call->argv[3]);
 	int error;
 

@@ -75,7 +75,7 @@ static void reply_batch(struct zs_call *call, const struct zs_argument *argument
 
 	assert(count >= 1 && count <= MGET_BATCH);
 	for (size_t i = 0; i < count; i++)
-		keys[i] = (struct zs_key){arguments[i].data, arguments[i].size};
+		keys[i] = (struct zs_key){ arguments[i].data, arguments[i].size };
 	zs_get_batch(call->thread, keys, count, views, found);
 	for (size_t i = 0; i < count; i++) {
 		if (found[i])
@@ -122,20 +122,19 @@ static struct zs_text cut(struct zs_text text, int64_t start, int64_t end)
 	if (end >= size)
 		end = size - 1;
 	if (backwards || start > end)
-		return (struct zs_text){text.data, 0};
-	return (struct zs_text){text.data + start, (size_t)(end - start + 1)};
+		return (struct zs_text){ text.data, 0 };
+	return (struct zs_text){ text.data + start, (size_t)(end - start + 1) };
 }
 
 static int handle_getrange(struct zs_call *call)
 {
 	const struct zs_argument *key = &call->argv[1];
 	uint8_t digits[ZS_INTEGER_MAX];
-	struct zs_text text = {digits, 0};
+	struct zs_text text = { digits, 0 };
 	struct zs_view view;
 	int64_t start, end;
 
-	if (!zs_argument_integer(call, &call->argv[2], &start) ||
-	    !zs_argument_integer(call, &call->argv[3], &end))
+	if (!zs_argument_integer(call, &call->argv[2], &start) || !zs_argument_integer(call, &call->argv[3], &end))
 		return ZS_OK;
 	if (zs_get(call->thread, key->data, key->size, 0, &view) == ZS_OK)
 		text = cut(zs_value_text(&view, digits), start, end);

@@ -27,7 +27,7 @@ static bool fits(const struct splice *splice)
 
 static struct zs_text old_text(const struct zs_update *update, uint8_t *digits)
 {
-	return update->old ? zs_value_text(update->old, digits) : (struct zs_text){digits, 0};
+	return update->old ? zs_value_text(update->old, digits) : (struct zs_text){ digits, 0 };
 }
 
 /* memcpy that may be given no bytes at NULL. */
@@ -91,14 +91,14 @@ static int run_splice(struct zs_call *call, struct splice *splice, zs_update_fun
 
 int zs_handle_append(struct zs_call *call)
 {
-	struct splice splice = {.key = &call->argv[1], .piece = &call->argv[2]};
+	struct splice splice = { .key = &call->argv[1], .piece = &call->argv[2] };
 
 	return run_splice(call, &splice, append);
 }
 
 int zs_handle_setrange(struct zs_call *call)
 {
-	struct splice splice = {.key = &call->argv[1], .piece = &call->argv[3]};
+	struct splice splice = { .key = &call->argv[1], .piece = &call->argv[3] };
 	int64_t offset;
 
 	if (!zs_argument_integer(call, &call->argv[2], &offset))

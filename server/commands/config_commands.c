@@ -18,9 +18,12 @@ struct alias {
 };
 
 static const struct alias aliases[] = {
-	{ "maxmemory", ZS_SET_MEMORY, 0 }, { "maxmemory-policy", ZS_SET_POLICY, 0 },
-	{ "save", -1, "" },		   { "appendonly", -1, "no" },
-	{ "databases", -1, "1" },	   { "cluster-enabled", -1, "no" },
+	{ "maxmemory", ZS_SET_MEMORY, 0 },
+	{ "maxmemory-policy", ZS_SET_POLICY, 0 },
+	{ "save", -1, "" },
+	{ "appendonly", -1, "no" },
+	{ "databases", -1, "1" },
+	{ "cluster-enabled", -1, "no" },
 	{ "io-threads", ZS_SET_WORKERS, 0 },
 };
 
@@ -60,8 +63,7 @@ static void print_setting(struct zs_node *node, int setting, char *text)
 	enum zs_option_type type = zs_settings[setting].type;
 
 	if (type == ZS_OPTION_BYTES)
-		snprintf(text, ZS_OPTION_TEXT_MAX, "%lld",
-			 (long long)zs_node_setting(node, (enum zs_setting)setting));
+		snprintf(text, ZS_OPTION_TEXT_MAX, "%lld", (long long)zs_node_setting(node, (enum zs_setting)setting));
 	else
 		zs_options_print(&node->options, (unsigned)setting, text);
 }
@@ -80,46 +82,62 @@ static void print_alias(struct zs_node *node, const struct alias *alias, char *t
 	}
 }
 
-static bool name_is_wanted(const struct zs_call *call, const char *name)
+static const char *name_at(size_t i)
+{
+	return i < ZS_SET_COUNT ? zs_settings[i].name : aliases[i - ZS_SET_COUNT].name;
+}
+
+static void print_at(struct zs_node *node, size_t i, char *text)
+{
+	if (i < ZS_SET_COUNT)
+		print_setting(node, (int)i, text);
+	else
+		print_alias(node, &aliases[i - ZS_SET_COUNT], text);
+}
+
+static bool pattern_matches(const struct zs_argument *pattern, const char *name)
 {
 	char lower[ZS_OPTION_TEXT_MAX];
+	size_t size = pattern->size < sizeof(lower) ? pattern->size : sizeof(lower);
 
-	for (size_t i = 2; i < call->argc; i++) {
-		const struct zs_argument *pattern = &call->argv[i];
-		size_t size = pattern->size < sizeof(lower) ? pattern->size : sizeof(lower);
+	for (size_t i = 0; i < size; i++) {
+		uint8_t c = pattern->data[i];
 
-		for (size_t j = 0; j < size; j++) {
-			uint8_t c = pattern->data[j];
-
-			lower[j] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
-		}
-		if (zs_glob_match(lower, size, name, strlen(name)))
-			return true;
+		lower[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
 	}
-	return false;
+	return zs_glob_match(lower, size, name, strlen(name));
+}
+
+/* The argument that asks for this name, or NULL. */
+static const struct zs_argument *asked_by(const struct zs_call *call, const char *name)
+{
+	for (size_t i = 2; i < call->argc; i++) {
+		if (pattern_matches(&call->argv[i], name))
+			return &call->argv[i];
+	}
+	return 0;
 }
 
 static int handle_get(struct zs_call *call)
 {
-	bool wanted[ZS_SET_COUNT + ALIASES];
+	const struct zs_argument *asked[ZS_SET_COUNT + ALIASES];
 	char value[ZS_OPTION_TEXT_MAX];
 	size_t count = 0;
 
 	for (size_t i = 0; i < ZS_SET_COUNT + ALIASES; i++) {
-		wanted[i] = name_is_wanted(call, i < ZS_SET_COUNT ? zs_settings[i].name
-								  : aliases[i - ZS_SET_COUNT].name);
-		count += wanted[i];
+		asked[i] = asked_by(call, name_at(i));
+		count += asked[i] != 0;
 	}
 	zs_reply_map(call->reply, count);
 	for (size_t i = 0; i < ZS_SET_COUNT + ALIASES; i++) {
-		if (!wanted[i])
+		if (!asked[i])
 			continue;
-		if (i < ZS_SET_COUNT)
-			print_setting(call->node, (int)i, value);
+		/* A name comes back as it was written. */
+		if (zs_argument_is(asked[i], name_at(i)))
+			zs_reply_bulk(call->reply, asked[i]->data, asked[i]->size);
 		else
-			print_alias(call->node, &aliases[i - ZS_SET_COUNT], value);
-		zs_reply_bulk_text(call->reply,
-				   i < ZS_SET_COUNT ? zs_settings[i].name : aliases[i - ZS_SET_COUNT].name);
+			zs_reply_bulk_text(call->reply, name_at(i));
+		print_at(call->node, i, value);
 		zs_reply_bulk_text(call->reply, value);
 	}
 	return ZS_OK;
@@ -211,8 +229,7 @@ static bool files_suffice(struct zs_call *call, const struct change *change)
 	wanted = strtoull(change->value, 0, 10);
 	if (zs_node_raise_files_limit(call->node, wanted) >= wanted)
 		return true;
-	return refuse(call, change->name,
-		      "The operating system is not able to handle the specified number of clients");
+	return refuse(call, change->name, "The operating system is not able to handle the specified number of clients");
 }
 
 static bool check_all(struct zs_call *call, struct change *changes, size_t count)
@@ -253,9 +270,9 @@ static int handle_set(struct zs_call *call)
 			zs_options_set(&call->node->options, (unsigned)changes[i].setting, changes[i].value, why,
 				       sizeof(why));
 			apply(call->node, changes[i].setting);
-			zs_log(ZS_LOG_INFO, "setting changed", zs_log_text("name", changes[i].name),
-			       zs_log_text("value", changes[i].setting == ZS_SET_REQUIREPASS ? "***"
-												: changes[i].value));
+			zs_log(
+			    ZS_LOG_INFO, "setting changed", zs_log_text("name", changes[i].name),
+			    zs_log_text("value", changes[i].setting == ZS_SET_REQUIREPASS ? "***" : changes[i].value));
 		}
 		zs_reply_ok(call->reply);
 	}
@@ -270,8 +287,10 @@ static int handle_resetstat(struct zs_call *call)
 	return ZS_OK;
 }
 
-#define COMMAND(name, handler, arity, since, summary)                                                        \
-	{ name, handler, arity, ZS_CMD_ADMIN | ZS_CMD_LOADING, 0, 0, 0, "server", since, summary, 0 }
+#define COMMAND(name, handler, arity, since, summary)                                                     \
+	{                                                                                                 \
+		name, handler, arity, ZS_CMD_ADMIN | ZS_CMD_LOADING, 0, 0, 0, "server", since, summary, 0 \
+	}
 
 const struct zs_command zs_commands_config[] = {
 	COMMAND("get", handle_get, -3, "2.0.0", "Get the values of configuration parameters"),

@@ -1,5 +1,6 @@
 /*
- * From the words of a request to a handler; the parts of zs_command_execute, for those who have work to do between them.
+ * From the words of a request to a handler; the parts of zs_command_execute, for those who have work to do between
+ * them.
  */
 #ifndef ZS_SERVER_COMMANDS_DISPATCH_H
 #define ZS_SERVER_COMMANDS_DISPATCH_H

@@ -45,8 +45,7 @@ static bool match_set(struct span *pattern, signed char c)
 	return found != inverted;
 }
 
-/* Tests one character against the next element of the pattern, which is no star, and moves past that element.
- */
+/* Tests one character against the next element of the pattern, which is no star, and moves past that element. */
 static bool match_one(struct span *pattern, char c)
 {
 	char p = *pattern->at++;
@@ -62,9 +61,9 @@ static bool match_one(struct span *pattern, char c)
 
 bool zs_glob_match(const void *pattern_data, size_t pattern_size, const void *text_data, size_t text_size)
 {
-	struct span pattern = {pattern_data, (const char *)pattern_data + pattern_size};
-	struct span text = {text_data, (const char *)text_data + text_size};
-	struct span star = {0, pattern.end};
+	struct span pattern = { pattern_data, (const char *)pattern_data + pattern_size };
+	struct span text = { text_data, (const char *)text_data + text_size };
+	struct span star = { 0, pattern.end };
 	const char *star_text = text.at;
 
 	/* Redis matches an empty text by nothing but an empty pattern, not even by stars. */

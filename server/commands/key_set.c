@@ -16,7 +16,7 @@ struct zs_key_place {
 
 void zs_key_set_init(struct zs_key_set *set, uint64_t seed)
 {
-	*set = (struct zs_key_set){.seed = seed};
+	*set = (struct zs_key_set){ .seed = seed };
 }
 
 void zs_key_set_free(struct zs_key_set *set)
@@ -52,8 +52,7 @@ static int grow(struct zs_key_set *set)
 	return ZS_OK;
 }
 
-static bool has(const struct zs_key_set *set, const struct zs_reply *reply, const void *key,
-		struct zs_key_place wanted)
+static bool has(const struct zs_key_set *set, const struct zs_reply *reply, const void *key, struct zs_key_place wanted)
 {
 	size_t i = wanted.hash & (set->capacity - 1);
 
@@ -69,7 +68,7 @@ static bool has(const struct zs_key_set *set, const struct zs_reply *reply, cons
 
 int zs_key_set_add(struct zs_key_set *set, struct zs_reply *reply, const void *key, size_t size, bool *added)
 {
-	struct zs_key_place place = {0, (uint32_t)zs_hash(key, size, set->seed), (uint32_t)size};
+	struct zs_key_place place = { 0, (uint32_t)zs_hash(key, size, set->seed), (uint32_t)size };
 
 	*added = false;
 	if (set->used * 4 >= set->capacity * 3 && grow(set) != ZS_OK)

@@ -14,9 +14,8 @@
 struct zs_key_place;
 
 struct zs_key_set {
-	struct zs_key_place
-	    *places;	 /* open addressing with linear probing; at most three quarters are used */
-	size_t capacity; /* a power of two, or 0 */
+	struct zs_key_place *places; /* open addressing with linear probing; at most three quarters are used */
+	size_t capacity;	     /* a power of two, or 0 */
 	size_t used;
 	uint64_t seed; /* of the hash, so that nobody can choose keys that collide */
 };

@@ -232,11 +232,11 @@ static int handle_slowlog_get(struct zs_call *call)
 
 	if (call->argc > 3) {
 		zs_reply_error(call->reply,
-			       "ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.");
+			       "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try SLOWLOG HELP.",
+			       (int)call->argv[1].size, (const char *)call->argv[1].data);
 		return ZS_OK;
 	}
-	if (call->argc == 3 &&
-	    (!zs_integer_parse(call->argv[2].data, call->argv[2].size, &count) || count < -1)) {
+	if (call->argc == 3 && (!zs_integer_parse(call->argv[2].data, call->argv[2].size, &count) || count < -1)) {
 		zs_reply_error(call->reply, "ERR count should be greater than or equal to -1");
 		return ZS_OK;
 	}
@@ -263,8 +263,10 @@ static int handle_slowlog_reset(struct zs_call *call)
 	return ZS_OK;
 }
 
-#define COMMAND(name, handler, arity, since, summary)                                                        \
-	{ name, handler, arity, ZS_CMD_ADMIN | ZS_CMD_LOADING, 0, 0, 0, "server", since, summary, 0 }
+#define COMMAND(name, handler, arity, since, summary)                                                     \
+	{                                                                                                 \
+		name, handler, arity, ZS_CMD_ADMIN | ZS_CMD_LOADING, 0, 0, 0, "server", since, summary, 0 \
+	}
 
 const struct zs_command zs_commands_latency[] = {
 	COMMAND("doctor", handle_latency_doctor, 2, "2.8.13", "Return a human readable latency analysis report."),

@@ -109,14 +109,16 @@ static int handle_doctor(struct zs_call *call)
 	}
 	if (s.evicted_objects && zs_engine_policy(call->node->engine) != ZS_POLICY_NOEVICTION) {
 		fine = false;
-		zs_text_printf(&text, "Memory is full: %llu objects were evicted since the start or the last "
-				      "CONFIG RESETSTAT. A larger 'memory' keeps more.\n",
+		zs_text_printf(&text,
+			       "Memory is full: %llu objects were evicted since the start or the last "
+			       "CONFIG RESETSTAT. A larger 'memory' keeps more.\n",
 			       (unsigned long long)s.evicted_objects);
 	}
 	if (s.slabs > 1000 && percent(s.payload_bytes, s.slab_bytes) < 75) {
 		fine = false;
-		zs_text_printf(&text, "Slabs are %u %% full of keys and values. Upkeep merges sparse ones; if this stays, "
-				      "objects of many sizes or lifetimes are few each.\n",
+		zs_text_printf(&text,
+			       "Slabs are %u %% full of keys and values. Upkeep merges sparse ones; if this stays, "
+			       "objects of many sizes or lifetimes are few each.\n",
 			       percent(s.payload_bytes, s.slab_bytes));
 	}
 	if (fine)
@@ -125,8 +127,10 @@ static int handle_doctor(struct zs_call *call)
 	return ZS_OK;
 }
 
-#define COMMAND(name, handler, arity, flags, key, summary)                                                   \
-	{ name, handler, arity, flags, key, key, (key) > 0, "server", "4.0.0", summary, 0 }
+#define COMMAND(name, handler, arity, flags, key, summary)                                      \
+	{                                                                                       \
+		name, handler, arity, flags, key, key, (key) > 0, "server", "4.0.0", summary, 0 \
+	}
 
 const struct zs_command zs_commands_memory[] = {
 	COMMAND("doctor", handle_doctor, 2, 0, 0, "Outputs memory problems report"),

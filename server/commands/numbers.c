@@ -49,8 +49,7 @@ bool zs_unsigned_parse(const void *text, size_t size, uint64_t *value)
 	for (size_t i = 0; i < size; i++) {
 		unsigned digit = p[i] - (unsigned)'0';
 
-		if (digit > 9 || __builtin_mul_overflow(sum, 10, &sum) ||
-		    __builtin_add_overflow(sum, digit, &sum))
+		if (digit > 9 || __builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, digit, &sum))
 			return false;
 	}
 	*value = sum;

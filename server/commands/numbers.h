@@ -73,8 +73,7 @@ static inline size_t zs_integer_format(uint8_t *text, int64_t value)
  */
 bool zs_integer_parse(const void *text, size_t size, int64_t *value);
 
-/* Reads an unsigned decimal as strtoull would, without its spaces and signs. False if it is none or above 64
- * bits. */
+/* Reads an unsigned decimal as strtoull would, without its spaces and signs. False if it is none or above 64 bits. */
 bool zs_unsigned_parse(const void *text, size_t size, uint64_t *value);
 
 /* Reads what strtold reads, without leading space or NaN, and with nothing lost to overflow or underflow. */

@@ -16,7 +16,7 @@
 
 void zs_reply_init(struct zs_reply *reply, size_t limit)
 {
-	*reply = (struct zs_reply){.limit = limit, .protocol = 2};
+	*reply = (struct zs_reply){ .limit = limit, .protocol = 2 };
 }
 
 void zs_reply_free(struct zs_reply *reply)

@@ -10,10 +10,9 @@ void zs_reply_previous(struct zs_reply *reply, const struct zs_previous *previou
 
 static void too_big(struct zs_call *call, size_t key_size, size_t value_size)
 {
-	zs_reply_error(
-	    call->reply,
-	    "ERR object of %zu bytes (key %zu, value %zu) does not fit one slab; the limit is %d bytes",
-	    key_size + value_size, key_size, value_size, ZS_OBJECT_MAX);
+	zs_reply_error(call->reply,
+		       "ERR object of %zu bytes (key %zu, value %zu) does not fit one slab; the limit is %d bytes",
+		       key_size + value_size, key_size, value_size, ZS_OBJECT_MAX);
 }
 
 int zs_command_failed(struct zs_call *call, int error, size_t key_size, size_t value_size)

@@ -19,8 +19,8 @@ struct zs_text {
 static inline struct zs_text zs_value_text(const struct zs_view *view, uint8_t *digits)
 {
 	if (view->type == ZS_NUMBER)
-		return (struct zs_text){digits, zs_integer_format(digits, view->number)};
-	return (struct zs_text){view->data, view->size};
+		return (struct zs_text){ digits, zs_integer_format(digits, view->number) };
+	return (struct zs_text){ view->data, view->size };
 }
 
 /* A value as a bulk string. */

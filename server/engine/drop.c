@@ -46,7 +46,7 @@ static uint32_t drop_slab(struct zs_thread *thread, struct zs_part *part, uint32
 		ended[w] = __atomic_exchange_n(&slab->live[w], 0, __ATOMIC_SEQ_CST);
 		objects += (uint32_t)__builtin_popcount(ended[w]);
 	}
-	zs_store(&part->due[id], zs_due_tick(thread->now));
+	zs_store(&part->due[id], zs_due_tick(zs_now(thread)));
 	zs_store(&part->dropped, 1);
 	if (!objects)
 		return 0;
@@ -75,7 +75,7 @@ int zs_drop(struct zs_thread *thread, const void *name, size_t size, uint64_t *d
 
 	group = zs_group_find(thread, name, size, false, &error);
 	if (!group)
-		return error;
+		return ZS_ENOTFOUND;
 	/* Slabs that join later wait for this lock, and are of the group's next life. */
 	pthread_mutex_lock(&group->lock);
 	for (uint32_t i = 0; i < group->count; i++) {
@@ -113,7 +113,8 @@ void zs_flush(struct zs_thread *thread)
 {
 	struct zs_engine *engine = thread->engine;
 
-	/* First of all: movers and rewriters that began before this find out, see publish() in write.c. */
+	/* Odd from here to the end: nothing is carried from slabs we have yet to reach to slabs we have passed. */
+	pthread_mutex_lock(&engine->flush_lock);
 	zs_fetch_add(&engine->flushes, 1);
 	for (uint32_t p = 0; p < engine->part_count; p++) {
 		struct zs_part *part = &engine->parts[p];
@@ -127,4 +128,6 @@ void zs_flush(struct zs_thread *thread)
 		flush_range(thread, part, 0, virgin);
 		flush_range(thread, part, virgin_end, part->frame_count);
 	}
+	zs_fetch_add(&engine->flushes, 1);
+	pthread_mutex_unlock(&engine->flush_lock);
 }

@@ -116,6 +116,20 @@ static int open_parts(struct zs_engine *engine)
 
 /* ---- opening and closing ---- */
 
+/*
+ * Takes the time for all threads. They must agree on it: what one thread found expired another must not return. The
+ * line is written once in a millisecond and otherwise only read.
+ */
+static void take_time(struct zs_engine *engine)
+{
+	uint64_t now = zs_clock_ms(engine->clock);
+	uint64_t old = zs_load(&engine->now_ms);
+
+	while (now > old && !__atomic_compare_exchange_n(&engine->now_ms, &old, now, true, __ATOMIC_ACQ_REL,
+							 __ATOMIC_RELAXED))
+		;
+}
+
 static int check_options(const struct zs_engine_options *o, char *why, size_t why_size)
 {
 	uint64_t most = (uint64_t)ZS_PARTITIONS_MAX * PARTITION_FRAMES_MAX * ZS_FRAME_SIZE;
@@ -149,6 +163,7 @@ static int open_engine(struct zs_engine *engine, const struct zs_engine_options 
 	engine->part_count = (uint32_t)((arena.size / ZS_FRAME_SIZE + PARTITION_FRAMES_MAX) / PARTITION_FRAMES_MAX);
 	fill_superblock(engine, o->seed);
 	engine->epoch->global = 1;
+	take_time(engine);
 	snprintf(why, why_size, "not enough memory for the engine's tables");
 	engine->groups = zs_groups_new();
 	if (!engine->groups)
@@ -173,9 +188,11 @@ int zs_engine_open(const struct zs_engine_options *options, struct zs_engine **r
 	error = check_options(options, why, why_size);
 	if (error)
 		return error;
-	engine = calloc(1, sizeof(*engine));
-	if (engine)
+	engine = aligned_alloc(64, sizeof(*engine));
+	if (engine) {
+		memset(engine, 0, sizeof(*engine));
 		engine->epoch = aligned_alloc(64, sizeof(*engine->epoch));
+	}
 	if (!engine || !engine->epoch) {
 		free(engine);
 		snprintf(why, why_size, "not enough memory");
@@ -188,6 +205,7 @@ int zs_engine_open(const struct zs_engine_options *options, struct zs_engine **r
 	engine->threads_max = options->threads;
 	engine->outside_bytes = sizeof(*engine) + sizeof(*engine->epoch);
 	pthread_mutex_init(&engine->threads_lock, NULL);
+	pthread_mutex_init(&engine->flush_lock, NULL);
 	error = open_engine(engine, options, why, why_size);
 	if (error) {
 		zs_engine_close(engine);
@@ -292,15 +310,12 @@ void zs_thread_detach(struct zs_thread *thread)
 
 void zs_thread_quiesce(struct zs_thread *thread)
 {
-	uint64_t now = zs_clock_ms(thread->engine->clock);
-
 	if (thread->want_epoch) {
 		thread->want_epoch = false;
 		zs_epoch_advance(thread->engine->epoch);
 	}
 	zs_epoch_quiesce(thread->engine->epoch, thread->slot);
-	if (now > thread->now)
-		thread->now = now;
+	take_time(thread->engine);
 }
 
 void zs_thread_offline(struct zs_thread *thread)
@@ -314,16 +329,13 @@ void zs_thread_offline(struct zs_thread *thread)
 
 void zs_thread_online(struct zs_thread *thread)
 {
-	uint64_t now = zs_clock_ms(thread->engine->clock);
-
 	zs_epoch_online(thread->engine->epoch, thread->slot);
-	if (now > thread->now)
-		thread->now = now;
+	take_time(thread->engine);
 }
 
 uint64_t zs_thread_now(const struct zs_thread *thread)
 {
-	return thread->now;
+	return zs_now(thread);
 }
 
 /* ---- settings and figures ---- */

@@ -14,8 +14,8 @@
  * thousand times a second when busy, and zs_thread_offline before it sleeps; a thread that does neither keeps all
  * others from reusing memory and they will see ZS_EAGAIN.
  *
- * TIME. Deadlines are milliseconds since 1970 on the engine's clock; 0 means none. The thread's idea of the time
- * is taken in zs_thread_quiesce and _online. A stored deadline is never later than asked for, and earlier by at most
+ * TIME. Deadlines are milliseconds since 1970 on the engine's clock; 0 means none. The time is taken in
+ * zs_thread_quiesce and _online, for all threads at once. A stored deadline is never later than asked for, and earlier by at most
  * 1 % of the time to live. An object whose deadline has passed is never returned.
  *
  * KEYS AND VALUES are any bytes; both may be empty. Together they may have ZS_OBJECT_MAX bytes.
@@ -84,7 +84,7 @@ void zs_thread_quiesce(struct zs_thread *thread);
 void zs_thread_offline(struct zs_thread *thread);
 void zs_thread_online(struct zs_thread *thread);
 
-/* The time as of the last quiesce or online, in milliseconds since 1970. */
+/* The time as of the last quiesce or online of any thread, in milliseconds since 1970. */
 uint64_t zs_thread_now(const struct zs_thread *thread);
 
 /*

@@ -1,9 +1,11 @@
 #include "server/engine/evict.h"
 
 #include "server/engine/ghost.h"
+#include "server/engine/lifetime.h"
 #include "server/engine/move.h"
 #include "server/engine/place.h"
 #include "server/engine/policy.h"
+#include "server/engine/resize.h"
 #include "server/engine/slab.h"
 #include "server/engine/upkeep.h"
 
@@ -24,8 +26,10 @@ uint32_t zs_evict_reserve(const struct zs_part *part)
 
 void zs_evict_note_sparse(struct zs_part *part, uint32_t id)
 {
-	if (zs_load(&part->sparse_count) >= ZS_SPARSE_RING)
+	if (zs_load(&part->sparse_count) >= ZS_SPARSE_RING) {
+		zs_store(&part->due[id], zs_due_tick(zs_clock_ms(part->engine->clock))); /* the sweep finds it */
 		return;
+	}
 	if (zs_fetch_or(&zs_frame(part, id)->lifetime, ZS_SLAB_SPARSE) & ZS_SLAB_SPARSE)
 		return;
 	pthread_mutex_lock(&part->lock);
@@ -61,17 +65,17 @@ static uint32_t take_sparse(struct zs_part *part)
 	return found;
 }
 
-/* Retires an emptied slab, or releases it if something has to stay. True if it was retired. */
-static bool retire_or_release(struct zs_thread *thread, struct zs_part *part, uint32_t id)
+bool zs_evict_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 {
 	struct zs_slab *slab = zs_frame(part, id);
 
-	if (zs_load(&slab->lifetime) & ZS_SLAB_DROPPED)
-		zs_clean_dropped(thread, part, id);
 	if (zs_slab_live_count(slab)) {
 		zs_slab_release(part, id);
 		return false;
 	}
+	/* In this order: a drop marks the slab before it clears the live bits. */
+	if (zs_load_acquire(&slab->lifetime) & ZS_SLAB_DROPPED)
+		zs_clean_dropped(thread, part, id);
 	zs_slab_retire(thread, part, id);
 	return true;
 }
@@ -95,7 +99,7 @@ bool zs_evict_merge_sparse(struct zs_thread *thread, struct zs_part *part)
 		if (zs_move_object(thread, part, id, slot, residents.hashes[i], main, recency) == ZS_MOVED)
 			zs_count(thread, moved_merge, 1);
 	}
-	return retire_or_release(thread, part, id);
+	return zs_evict_retire(thread, part, id);
 }
 
 /* Keeps or evicts one object of a victim. */
@@ -109,7 +113,7 @@ static void judge_object(struct zs_thread *thread, struct zs_part *part, const s
 	uint32_t recency = zs_slab_recency(slab, zs_identity_slots(identity), slot);
 	struct zs_verdict verdict = policy->judge(lifetime & ZS_SLAB_MAIN, recency);
 
-	if (deadline && deadline <= thread->now) {
+	if (deadline && deadline <= zs_now(thread)) {
 		if (zs_end_object(thread, part, id, slot, hash))
 			zs_count(thread, expired_objects, 1);
 		return;
@@ -120,7 +124,8 @@ static void judge_object(struct zs_thread *thread, struct zs_part *part, const s
 
 		if (moved == ZS_MOVED)
 			zs_count(thread, moved_evict, 1);
-		if (moved != ZS_NO_ROOM)
+		/* Room is coming, so what is worth keeping waits for it where it is. */
+		if (moved != ZS_NO_ROOM || zs_load(&part->quarantine.slabs.count))
 			return;
 	}
 	if (!zs_end_object(thread, part, id, slot, hash))
@@ -144,7 +149,7 @@ static bool evict_by_policy(struct zs_thread *thread, struct zs_part *part)
 	zs_residents_list(part, id, false, &residents);
 	for (uint32_t i = 0; i < residents.count; i++)
 		judge_object(thread, part, policy, id, residents.slots[i], residents.hashes[i]);
-	if (retire_or_release(thread, part, id))
+	if (zs_evict_retire(thread, part, id))
 		zs_count(thread, evicted_slabs, 1);
 	return true;
 }
@@ -164,6 +169,7 @@ int zs_evict_make_room(struct zs_thread *thread, struct zs_part *part)
 	bool may_evict = zs_engine_policy(part->engine) != ZS_POLICY_NOEVICTION;
 
 	zs_slab_reclaim(part);
+	zs_resize_reclaim(part);
 	for (unsigned i = 0; i < TRIES_MAX; i++) {
 		if (zs_slab_available(part) + zs_load(&part->quarantine.slabs.count) > reserve)
 			break;

@@ -20,8 +20,11 @@ int zs_evict_make_room(struct zs_thread *thread, struct zs_part *part);
 /* Empties one slab. False if there is none that may be. */
 bool zs_evict_one(struct zs_thread *thread, struct zs_part *part);
 
-/* Remembers that at most half of the slab's slots are in use. */
+/* Remembers that at most half of the slab's slots are in use, so that it is merged with others. */
 void zs_evict_note_sparse(struct zs_part *part, uint32_t id);
+
+/* Ends a claim: retires the slab if it is empty, else releases it. True if it was retired. */
+bool zs_evict_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id);
 
 /* Merges one sparse slab into open ones. False if there is none. */
 bool zs_evict_merge_sparse(struct zs_thread *thread, struct zs_part *part);

@@ -96,6 +96,7 @@ struct zs_part {
 	_Alignas(64) struct zs_index_view *view;
 	uint32_t migrate_next; /* first bucket of the previous table that nobody has taken to move */
 	uint32_t migrated;     /* buckets that have been moved */
+	uint32_t resize_busy;  /* one thread at a time decides about resizing */
 	struct zs_overflow *overflow;
 	uint16_t *due; /* for each frame when to visit its slab, see lifetime.h; 0: no need to */
 
@@ -122,6 +123,7 @@ struct zs_part {
 	uint32_t upkeep_busy;
 	uint32_t sweep_next;
 	uint64_t sweep_started_ms;
+	bool sweep_all; /* in this round: the time jumped so far that ticks are ambiguous */
 	struct zs_ghost *ghost;
 };
 
@@ -162,7 +164,7 @@ struct zs_open {
 };
 
 #define ZS_OPEN_SETS 8
-#define ZS_OPEN_WAYS 4
+#define ZS_OPEN_WAYS 8
 
 /* What a thread has added less what it has removed; only the sum over all threads means something. */
 struct zs_figures {
@@ -206,7 +208,6 @@ struct zs_counters {
 struct zs_thread {
 	_Alignas(64) struct zs_engine *engine;
 	struct zs_epoch_slot *slot;
-	uint64_t now;
 	bool want_epoch;   /* something unlinked waits for the next epoch */
 	uint32_t stride;   /* of the last slab read: a guess where the next object lies */
 	uint64_t random;   /* state of a xorshift generator */
@@ -233,7 +234,8 @@ struct zs_engine {
 	uint32_t quarantine_ms;
 	uint64_t remote_until_ms; /* remote readers may exist until then; atomic */
 	struct zs_groups *groups;
-	uint64_t flushes; /* begun so far; atomic */
+	uint64_t flushes; /* begun and ended so far: odd during one; atomic */
+	pthread_mutex_t flush_lock;
 	struct zs_epoch *epoch;
 	pthread_mutex_t threads_lock;
 	struct zs_thread *threads[ZS_EPOCH_THREADS_MAX];
@@ -243,6 +245,7 @@ struct zs_engine {
 	struct zs_counters reset_counters; /* what zs_engine_reset_stats subtracts */
 	uint64_t longest_upkeep_ns;
 	uint64_t outside_bytes;
+	_Alignas(64) uint64_t now_ms; /* the time all threads go by; atomic */
 };
 
 static inline struct zs_slab *zs_frame(const struct zs_part *part, uint32_t id)
@@ -253,6 +256,20 @@ static inline struct zs_slab *zs_frame(const struct zs_part *part, uint32_t id)
 static inline struct zs_part *zs_part_of(const struct zs_engine *engine, uint64_t hash)
 {
 	return &engine->parts[zs_hash_partition(hash, engine->part_count)];
+}
+
+/* The time, in milliseconds since 1970, as of the last quiescent point of any thread. */
+static inline uint64_t zs_now(const struct zs_thread *thread)
+{
+	return zs_load_acquire(&thread->engine->now_ms);
+}
+
+/* Milliseconds until a deadline, 0 if it has passed. */
+static inline uint64_t zs_left(const struct zs_thread *thread, uint64_t deadline)
+{
+	uint64_t now = zs_now(thread);
+
+	return deadline > now ? deadline - now : 0;
 }
 
 /* Counts in the thread's own line; others only read. */

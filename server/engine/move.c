@@ -107,7 +107,7 @@ static bool relocate(struct zs_thread *thread, struct zs_part *part, struct zs_l
 	copy_object(slab, &extent, spot);
 	if (!zs_place_commit(thread, part, spot))
 		return false;
-	/* A flush that began since may have passed the new slab but not the old one. */
+	/* A flush that began since may have passed the new slab, but not the old one. */
 	if (__atomic_load_n(&part->engine->flushes, __ATOMIC_SEQ_CST) != flushes ||
 	    !zs_slab_end_object(thread, part, slab, slot)) {
 		zs_slab_end_object(thread, part, spot->slab, spot->slot);
@@ -126,6 +126,8 @@ enum zs_moved zs_move_object(struct zs_thread *thread, struct zs_part *part, uin
 	struct zs_spot spot;
 	bool done;
 
+	if (flushes & 1)
+		return ZS_NO_ROOM; /* the flush is about to end the object */
 	if (!describe(part, id, slot, main, &wanted))
 		return ZS_GONE;
 	if (zs_place(thread, part, &wanted, &spot))

@@ -7,6 +7,7 @@
 #include "server/engine/evict.h"
 #include "server/engine/group.h"
 #include "server/engine/lifetime.h"
+#include "server/engine/resize.h"
 #include "server/engine/slab.h"
 
 /* A shape seen this often among the last 2048 to 4096 objects gets slabs of its own. */
@@ -90,6 +91,8 @@ static void list_partial(struct zs_thread *thread, struct zs_open *open, struct 
 {
 	struct zs_slab *slab = zs_frame(part, id);
 	struct zs_partial_ring *ring = open->partial;
+	/* Taken first: if another thread opens the slab before we have looked at its slots, ours is an old generation. */
+	uint32_t generation = zs_identity_generation(zs_load_acquire(&slab->identity));
 	struct zs_partial *entry;
 
 	if (!ring) {
@@ -105,7 +108,7 @@ static void list_partial(struct zs_thread *thread, struct zs_open *open, struct 
 		return;
 	entry = &ring->entries[(ring->first + ring->count) % ZS_PARTIAL_RING];
 	entry->id = id;
-	entry->generation = zs_identity_generation(zs_load(&slab->identity));
+	entry->generation = generation;
 	dead_slots(slab, entry->room);
 	entry->stamp = zs_epoch_stamp(part->engine->epoch);
 	ring->count++;
@@ -127,7 +130,7 @@ void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 	if (lifetime & ZS_SLAB_LISTED || zs_lifetime_kind(lifetime) == ZS_KIND_MIXED)
 		return;
 	if (zs_lifetime_unit(lifetime) &&
-	    thread->now / zs_unit_ms(zs_lifetime_unit(lifetime)) > zs_lifetime_base(lifetime))
+	    zs_now(thread) / zs_unit_ms(zs_lifetime_unit(lifetime)) > zs_lifetime_base(lifetime))
 		return; /* too old for new objects */
 	open = find_open(thread->parts[part->number], class_of_slab(slab));
 	if (open)
@@ -226,6 +229,7 @@ static int open_new(struct zs_thread *thread, struct zs_part *part, const struct
 			zs_group_slab_gone(part->engine, wanted->group->number);
 		return ZS_EAGAIN;
 	}
+	zs_resize_assist(thread, part);
 	lane->slab = zs_frame(part, lane->id);
 	lane->used = 0;
 	lane->start = ZS_FRAME_SIZE;
@@ -459,12 +463,13 @@ static uint64_t choose_class(struct zs_thread *thread, struct zs_part *part, con
 	uint32_t unit = 0;
 
 	if (wanted->deadline)
-		unit = wanted->unit ? wanted->unit : zs_unit_for(wanted->deadline - thread->now);
+		unit = wanted->unit ? wanted->unit : zs_unit_for(zs_left(thread, wanted->deadline));
 	if (wanted->counter)
 		return class_of(ZS_KIND_COUNTER, (uint32_t)wanted->key_size, 8, unit, wanted->main, group);
-	/* A slab for one object needs no records, and leaves the most room. */
+	/* A slab for one object needs no records and leaves the most room; an object of no bytes cannot have a record. */
 	if (is_common(tp, wanted->key_size, wanted->value_size) ||
-	    wanted->key_size + wanted->value_size > ZS_FRAME_SIZE - 128)
+	    wanted->key_size + wanted->value_size > ZS_FRAME_SIZE - 128 ||
+	    wanted->key_size + wanted->value_size == 0)
 		return class_of(ZS_KIND_UNIFORM, (uint32_t)wanted->key_size, (uint32_t)wanted->value_size, unit,
 				wanted->main, group);
 	return class_of(ZS_KIND_MIXED, 0, 0, unit, wanted->main, group);
@@ -537,7 +542,7 @@ static bool is_over(const struct zs_thread *thread, const struct zs_lane *lane)
 {
 	uint64_t last = zs_slab_last_deadline(lane->slab);
 
-	return is_dropped(lane) || (last && last <= thread->now);
+	return is_dropped(lane) || (last && last <= zs_now(thread));
 }
 
 void zs_place_seal(struct zs_thread *thread, struct zs_part *part, bool all)

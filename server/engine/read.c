@@ -28,7 +28,7 @@ void zs_view_fill(const struct zs_found *found, struct zs_view *view)
 
 bool zs_is_expired(const struct zs_thread *thread, const struct zs_found *found)
 {
-	return found->deadline && found->deadline <= thread->now;
+	return found->deadline && found->deadline <= zs_now(thread);
 }
 
 /*

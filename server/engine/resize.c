@@ -15,6 +15,10 @@
 /* The share of the frames in use at which the exact fit is made. */
 #define EXACT_FIT_AT 0.60
 
+/* Slabs between two looks at the load by writers, and the buckets they move for each slab. */
+#define ASSIST_PERIOD 16
+#define ASSIST_STEP 16
+
 static uint32_t table_frames(uint32_t buckets)
 {
 	return (buckets + ZS_BUCKETS_PER_FRAME - 1) / ZS_BUCKETS_PER_FRAME;
@@ -83,13 +87,12 @@ static void retire_view(struct zs_thread *thread, struct zs_part *part, struct z
 	thread->want_epoch = true;
 }
 
-bool zs_resize_start(struct zs_thread *thread, struct zs_part *part, uint32_t buckets)
+/* Starts the change to `buckets` buckets. False if there is no memory for it. `resize_busy` is held. */
+static bool start(struct zs_thread *thread, struct zs_part *part, uint32_t buckets)
 {
 	struct zs_index_view *old = zs_load_acquire(&part->view);
 	struct zs_index_view *view;
 
-	if (old->previous.count || part->retired)
-		return false;
 	view = calloc(1, sizeof(*view));
 	if (!view)
 		return false;
@@ -280,15 +283,13 @@ static uint32_t exact_fit(const struct zs_part *part, int64_t entries)
 	return buckets < 64 ? 64 : (uint32_t)buckets;
 }
 
-void zs_resize_check(struct zs_thread *thread, struct zs_part *part)
+/* Chooses the size, if the present one does not fit. `resize_busy` is held and no change is going on. */
+static void choose(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view)
 {
-	const struct zs_index_view *view = zs_load_acquire(&part->view);
 	int64_t entries;
 	double load;
 	bool late;
 
-	if (view->previous.count || zs_load_acquire(&part->retired))
-		return;
 	late = zs_load(&part->slabs_used) >= EXACT_FIT_AT * part->frame_count;
 	entries = zs_index_used(part);
 	load = (double)entries / ((double)view->main.count * ZS_BUCKET_ENTRIES);
@@ -296,13 +297,32 @@ void zs_resize_check(struct zs_thread *thread, struct zs_part *part)
 		uint32_t fit = exact_fit(part, entries);
 		double ratio = (double)fit / view->main.count;
 
-		if ((ratio > 0.98 && ratio < 1.01) || zs_resize_start(thread, part, fit))
+		if ((ratio > 0.98 && ratio < 1.01) || start(thread, part, fit))
 			part->exact_fit_done = true;
 	} else if (!part->exact_fit_done && load > GROW_LOAD) {
-		zs_resize_start(thread, part, 2 * view->main.count);
+		start(thread, part, 2 * view->main.count);
 	} else if (load > FULL_LOAD) {
-		zs_resize_start(thread, part, (uint32_t)(entries / (ZS_BUCKET_ENTRIES * TARGET_LOAD)) + 64);
+		start(thread, part, (uint32_t)(entries / (ZS_BUCKET_ENTRIES * TARGET_LOAD)) + 64);
 	}
+}
+
+void zs_resize_check(struct zs_thread *thread, struct zs_part *part)
+{
+	const struct zs_index_view *view;
+
+	if (__atomic_exchange_n(&part->resize_busy, 1, __ATOMIC_ACQUIRE))
+		return;
+	view = zs_load_acquire(&part->view);
+	if (!view->previous.count)
+		choose(thread, part, view);
+	zs_store_release(&part->resize_busy, 0);
+}
+
+void zs_resize_assist(struct zs_thread *thread, struct zs_part *part)
+{
+	if (zs_load(&part->slabs_used) % ASSIST_PERIOD == 0)
+		zs_resize_check(thread, part);
+	zs_resize_step(thread, part, ASSIST_STEP);
 }
 
 void zs_resize_free(struct zs_part *part)

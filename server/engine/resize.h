@@ -20,15 +20,15 @@ int zs_resize_init(struct zs_part *part);
 /* Looks whether the table should have another size, and starts the change. Cheap when nothing is to do. */
 void zs_resize_check(struct zs_thread *thread, struct zs_part *part);
 
-/* Starts the change to `buckets` buckets. False if one is going on already or there is no memory for it. */
-bool zs_resize_start(struct zs_thread *thread, struct zs_part *part, uint32_t buckets);
-
 /* Moves bucket `bucket` of the previous table, unless that has been done. */
 void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
 		      uint32_t bucket);
 
 /* Moves up to `count` buckets that nobody has moved, and ends the change after the last. True if there are more. */
 bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t count);
+
+/* A writer's share of all this, once for each slab it takes, so that resizing keeps up where upkeep does not. */
+void zs_resize_assist(struct zs_thread *thread, struct zs_part *part);
 
 /* Turns tables that have rested into free frames. */
 void zs_resize_reclaim(struct zs_part *part);

@@ -49,10 +49,18 @@ static void show(struct scan *scan, uint32_t id, uint32_t slot)
 	found.slab = zs_frame(scan->part, id);
 	found.identity = zs_load_acquire(&found.slab->identity);
 	found.lifetime = zs_load(&found.slab->lifetime);
-	if (!zs_slab_is_live(found.slab, slot) ||
-	    !zs_slab_extent(found.slab, found.identity, found.lifetime, slot, &found.extent))
+	if (!zs_slab_extent(found.slab, found.identity, found.lifetime, slot, &found.extent))
 		return;
-	found.deadline = zs_slab_deadline(found.slab, found.identity, found.lifetime, slot);
+	if (zs_slab_is_live(found.slab, slot)) {
+		found.deadline = zs_slab_deadline(found.slab, found.identity, found.lifetime, slot);
+	} else {
+		/* Written again or moved since the entry was noted. Its old key is still readable, until we quiesce. */
+		const uint8_t *key = (const uint8_t *)found.slab + found.extent.key;
+		uint64_t hash = zs_hash(key, found.extent.key_size, scan->thread->engine->seed);
+
+		if (!zs_index_find(scan->part, hash, key, found.extent.key_size, &found))
+			return;
+	}
 	if (zs_is_expired(scan->thread, &found))
 		return;
 	zs_view_fill(&found, &view);
@@ -182,6 +190,7 @@ uint64_t zs_scan(struct zs_thread *thread, uint64_t cursor, size_t count, zs_sca
 	uint64_t number = cursor >> FRACTION_BITS;
 	uint64_t fraction = cursor & ((1ull << FRACTION_BITS) - 1);
 
+	count = count ? count : 1;
 	while (number < thread->engine->part_count && scan.seen < count) {
 		scan.part = &thread->engine->parts[number];
 		fraction = scan_part(&scan, fraction, count);

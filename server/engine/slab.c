@@ -165,7 +165,7 @@ void zs_slab_seal(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 	uint64_t lifetime = zs_load(&slab->lifetime);
 
 	if (zs_lifetime_unit(lifetime) && !(lifetime & ZS_SLAB_DROPPED) && !zs_load(&part->due[id]))
-		zs_store(&part->due[id], zs_due_at(zs_slab_last_deadline(slab), thread->now));
+		zs_store(&part->due[id], zs_due_at(zs_slab_last_deadline(slab), zs_now(thread)));
 	if (zs_slab_place(part, id) == ZS_AT_NOWHERE) {
 		pthread_mutex_lock(&part->lock);
 		zs_slab_list_push(part, lifetime & ZS_SLAB_MAIN ? &part->main : &part->small, id);
@@ -220,11 +220,10 @@ void zs_slab_release(struct zs_part *part, uint32_t id)
 void zs_slab_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 {
 	struct zs_slab *slab = zs_frame(part, id);
-	uint64_t lifetime = zs_load(&slab->lifetime);
 	uint32_t group = zs_links_group(zs_load(&slab->links));
 	enum zs_place place;
 
-	assert(lifetime & ZS_SLAB_CLAIMED);
+	assert(zs_load(&slab->lifetime) & ZS_SLAB_CLAIMED);
 	assert(zs_slab_live_count(slab) == 0);
 	if (group)
 		zs_group_slab_gone(part->engine, group);

@@ -12,13 +12,13 @@
 #define SWEEP_STEP 4096
 
 /* Buckets moved in one step of a resize. */
-#define RESIZE_STEP 64
+#define RESIZE_STEP 16
+
+/* A round this late (the machine was suspended) visits all slabs with a time, because times are kept modulo 4.6 hours. */
+#define SWEEP_LATE_MS 3600000u
 
 /* Between two rounds of the sweep. */
 #define SWEEP_PERIOD_MS ZS_DUE_MS
-
-/* Half-empty slabs are merged in the background when less than 1/MERGE_BELOW of the memory is free. */
-#define MERGE_BELOW 8
 
 /* ---- visiting one slab ---- */
 
@@ -47,8 +47,8 @@ static uint64_t next_visit(const struct zs_slab *slab, uint64_t now)
 	return span_end > now && span_end < last ? span_end : last;
 }
 
-/* Ends what has expired; with `move`, copies the rest forward. */
-static void visit_objects(struct zs_thread *thread, struct zs_part *part, uint32_t id, bool move)
+/* Ends what has expired; with `moved`, the counter for it, copies the rest forward. */
+static void visit_objects(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint64_t *moved)
 {
 	struct zs_slab *slab = zs_frame(part, id);
 	uint64_t identity = zs_load(&slab->identity);
@@ -61,54 +61,56 @@ static void visit_objects(struct zs_thread *thread, struct zs_part *part, uint32
 		uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
 		uint32_t recency = zs_slab_recency(slab, zs_identity_slots(identity), slot);
 
-		if (deadline && deadline <= thread->now) {
+		if (deadline && deadline <= zs_now(thread)) {
 			if (zs_end_object(thread, part, id, slot, residents.hashes[i]))
 				zs_count(thread, expired_objects, 1);
-		} else if (move && zs_move_object(thread, part, id, slot, residents.hashes[i],
+		} else if (moved && zs_move_object(thread, part, id, slot, residents.hashes[i],
 						  lifetime & ZS_SLAB_MAIN, recency) == ZS_MOVED) {
-			zs_count(thread, moved_lifetime, 1);
+			zs_store(moved, *moved + 1);
 		}
 	}
+}
+
+/* Which counter moving a slab's objects belongs to; NULL if they should stay. */
+static uint64_t *why_move(struct zs_thread *thread, const struct zs_slab *slab)
+{
+	uint64_t lifetime = zs_load(&slab->lifetime);
+	uint32_t unit = zs_lifetime_unit(lifetime);
+
+	if (unit && (zs_lifetime_base(lifetime) + ZS_FILL_SPAN) * zs_unit_ms(unit) <= zs_now(thread))
+		return &thread->counters.moved_lifetime;
+	if (zs_slab_live_count(slab) * 2 <= zs_identity_slots(zs_load(&slab->identity)))
+		return &thread->counters.moved_merge;
+	return NULL;
 }
 
 static void visit(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 {
 	struct zs_slab *slab = zs_frame(part, id);
-	uint64_t lifetime;
-	bool over;
-	uint64_t evicted = thread->counters.expired_objects;
-	uint64_t moved = thread->counters.moved_lifetime;
+	uint64_t expired = thread->counters.expired_objects;
+	uint32_t slots = zs_identity_slots(zs_load(&slab->identity));
+	uint32_t unit;
 
 	if (!zs_slab_claim(part, id)) {
 		/* Being filled or emptied; or free, then nothing is due. */
 		enum zs_place place = zs_slab_place(part, id);
 		bool used = place == ZS_AT_SMALL || place == ZS_AT_MAIN || place == ZS_AT_NOWHERE;
 
-		zs_store(&part->due[id], used ? zs_due_at(thread->now + 1000, thread->now) : 0);
+		zs_store(&part->due[id], used ? zs_due_at(zs_now(thread) + 1000, zs_now(thread)) : 0);
 		return;
 	}
-	lifetime = zs_load(&slab->lifetime);
-	if (lifetime & ZS_SLAB_DROPPED) {
-		zs_clean_dropped(thread, part, id);
-	} else {
-		over = (zs_lifetime_base(lifetime) + ZS_FILL_SPAN) * zs_unit_ms(zs_lifetime_unit(lifetime)) <=
-		       thread->now;
-		visit_objects(thread, part, id, over);
-	}
-	if (zs_slab_live_count(slab) == 0) {
-		if (thread->counters.expired_objects != evicted && thread->counters.moved_lifetime == moved)
-			zs_count(thread, expired_slabs, 1);
-		zs_slab_retire(thread, part, id);
-		return;
-	}
-	zs_store(&part->due[id], zs_due_at(next_visit(slab, thread->now), thread->now));
-	zs_slab_release(part, id);
-	zs_place_freed(thread, part, id);
+	visit_objects(thread, part, id, why_move(thread, slab));
+	unit = zs_lifetime_unit(zs_load(&slab->lifetime));
+	zs_store(&part->due[id], unit ? zs_due_at(next_visit(slab, zs_now(thread)), zs_now(thread)) : 0);
+	if (!zs_evict_retire(thread, part, id))
+		zs_place_freed(thread, part, id);
+	else if (thread->counters.expired_objects - expired >= slots / 2)
+		zs_count(thread, expired_slabs, 1);
 }
 
 bool zs_upkeep_sweep(struct zs_thread *thread, struct zs_part *part, uint32_t visits)
 {
-	uint16_t now = zs_due_tick(thread->now);
+	uint16_t now = zs_due_tick(zs_now(thread));
 	uint32_t end = zs_load(&part->virgin);
 	uint32_t start = zs_load(&part->sweep_next);
 	uint32_t done = 0;
@@ -119,7 +121,9 @@ bool zs_upkeep_sweep(struct zs_thread *thread, struct zs_part *part, uint32_t vi
 		start = part->virgin_end;
 	end = start < end ? end : part->frame_count;
 	for (id = start; id < end && id < start + SWEEP_STEP && done < visits; id++) {
-		if (zs_due_reached(zs_load(&part->due[id]), now)) {
+		uint16_t due = zs_load(&part->due[id]);
+
+		if (zs_due_reached(due, now) || (due && part->sweep_all)) {
 			visit(thread, part, id);
 			done++;
 		}
@@ -149,9 +153,10 @@ bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part)
 static bool sweep_step(struct zs_thread *thread, struct zs_part *part)
 {
 	if (zs_load(&part->sweep_next) >= part->frame_count) {
-		if (thread->now - part->sweep_started_ms < SWEEP_PERIOD_MS)
+		if (zs_now(thread) - part->sweep_started_ms < SWEEP_PERIOD_MS)
 			return false;
-		part->sweep_started_ms = thread->now;
+		part->sweep_all = part->sweep_started_ms && zs_now(thread) - part->sweep_started_ms > SWEEP_LATE_MS;
+		part->sweep_started_ms = zs_now(thread);
 		zs_store(&part->dropped, 0);
 		zs_store(&part->sweep_next, 0);
 	}
@@ -169,8 +174,7 @@ static bool step(struct zs_thread *thread, struct zs_part *part)
 	zs_resize_check(thread, part);
 	more |= zs_resize_step(thread, part, RESIZE_STEP);
 	more |= sweep_step(thread, part);
-	if (zs_slab_available(part) < part->frame_count / MERGE_BELOW)
-		more |= zs_evict_merge_sparse(thread, part);
+	more |= zs_evict_merge_sparse(thread, part);
 	zs_slab_close_batch(thread, part);
 	return more;
 }
@@ -178,9 +182,9 @@ static bool step(struct zs_thread *thread, struct zs_part *part)
 /* Open slabs in which everything is over are sealed, so that the sweep finds them. Only their own thread can do that. */
 static void seal_over(struct zs_thread *thread)
 {
-	if (thread->now - thread->sealed_ms < SWEEP_PERIOD_MS)
+	if (zs_now(thread) - thread->sealed_ms < SWEEP_PERIOD_MS)
 		return;
-	thread->sealed_ms = thread->now;
+	thread->sealed_ms = zs_now(thread);
 	for (uint32_t p = 0; p < thread->engine->part_count; p++)
 		zs_place_seal(thread, &thread->engine->parts[p], false);
 }

@@ -6,7 +6,7 @@
  * begin again. Under the lock the new slot becomes live before the old one ends, and the entry is replaced in place,
  * so a reader sees one of the two, and never the old one after the new (it could not find it: there is one entry).
  */
-#include <assert.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,7 +72,9 @@ static bool is_counter(const struct zs_found *found)
 
 static void look(struct change *c)
 {
-	c->flushes = __atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST);
+	/* What we see during a flush may be about to end; what we make of it would survive. */
+	while ((c->flushes = __atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST)) & 1)
+		sched_yield();
 	c->exists = zs_index_find(c->part, c->hash, c->key, c->key_size, &c->found);
 	c->expired = c->exists && zs_is_expired(c->thread, &c->found);
 	c->number = c->exists && is_counter(&c->found) ? read_number(&c->found) : 0;
@@ -212,8 +214,10 @@ static int make_place(struct change *c, unsigned round)
 
 	if (zs_index_make_room(c->thread, c->part, &view->main, c->hash))
 		return ZS_OK;
+	/* A larger table, then; and a resize that is going on is finished first. */
 	zs_resize_check(c->thread, c->part);
-	zs_resize_step(c->thread, c->part, 256);
+	while (round > 4 && zs_resize_step(c->thread, c->part, 256))
+		;
 	return round < 64 ? ZS_OK : ZS_EAGAIN;
 }
 
@@ -272,7 +276,7 @@ static int erase(struct change *c)
 
 static bool has_passed(const struct zs_thread *thread, uint64_t deadline)
 {
-	return deadline && deadline <= thread->now;
+	return deadline && deadline <= zs_now(thread);
 }
 
 /* ---- set ---- */
@@ -482,7 +486,7 @@ static bool refresh_in_place(struct change *c, uint64_t deadline)
 	uint8_t byte;
 	bool done = false;
 
-	if (!unit || !deadline || unit > zs_unit_for(deadline - c->thread->now) ||
+	if (!unit || !deadline || unit > zs_unit_for(zs_left(c->thread, deadline)) ||
 	    !zs_deadline_byte(c->found.lifetime, deadline, &byte))
 		return false;
 	zs_index_lock(c->thread, c->part, c->hash, &locked);

@@ -134,7 +134,8 @@ static bool handle_signals(int signal_fd)
 			reopen_log();
 			continue;
 		}
-		zs_log(ZS_LOG_INFO, "stopping", zs_log_text("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
+		zs_log(ZS_LOG_INFO, "stopping",
+		       zs_log_text("signal", info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT"));
 		return true;
 	}
 	return false;

@@ -18,6 +18,9 @@
 /* How long a connection that we end may take to read its last replies. */
 #define DRAIN_MS 1000
 
+/* A longer receive has several commands, which prefetch for each other. */
+#define EXPECTED_MAX 256
+
 /* ---- life ---- */
 
 static void link_client(struct zs_worker *w, struct zs_client *c)
@@ -53,6 +56,7 @@ static void unlink_stalled(struct zs_worker *w, struct zs_client *c)
 	if (*link)
 		*link = c->next_stalled;
 	c->stalled = false;
+	c->stall_listed = false;
 }
 
 static void set_socket_options(const struct zs_node *node, int fd, bool is_unix)
@@ -337,6 +341,9 @@ static bool can_run(const struct zs_client *c)
 
 static void stall(struct zs_client *c)
 {
+	if (c->stall_listed)
+		return;
+	c->stall_listed = true;
 	zs_loop_pause(c->worker->loop, &c->connection);
 	c->next_stalled = c->worker->stalled;
 	c->worker->stalled = c;
@@ -417,6 +424,17 @@ static void on_received(void *context, struct zs_connection *connection, const u
 	if (done < size && !c->connection.closing && !c->close_asked && !append_pending(c, data + done, size - done))
 		return;
 	finish_run(c);
+}
+
+/* A request that lies ready is parsed once more than needed, which costs less than to wait for its key's bucket. */
+static void on_expected(void *context, struct zs_connection *connection, const uint8_t *data, size_t size)
+{
+	struct zs_client *c = (struct zs_client *)connection;
+	struct zs_worker *w = c->worker;
+
+	(void)context;
+	if (size <= EXPECTED_MAX && !c->pending && c->authenticated)
+		zs_pipeline_expect(w, data, size);
 }
 
 static void on_ended(void *context, struct zs_connection *connection, int error)
@@ -519,6 +537,7 @@ void zs_client_local(const struct zs_client *c, char *text, size_t size)
 }
 
 const struct zs_loop_handler zs_client_handler = {
+	.expected = on_expected,
 	.received = on_received,
 	.ended = on_ended,
 	.sent = on_sent,

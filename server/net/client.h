@@ -35,19 +35,20 @@ struct zs_client {
 	struct zs_reply sending; /* with the kernel */
 
 	bool authenticated;
-	bool running;	     /* its commands are being executed further up the stack */
-	bool paused;	     /* reads too slowly: no command is run until it has taken its replies */
-	bool stalled;	     /* waits for memory in quarantine */
-	bool close_asked;    /* to be closed once its replies are sent */
-	bool draining;	     /* replies are sent, our side is shut; waits for the peer to see them */
-	bool reply_off;	     /* CLIENT REPLY OFF */
-	bool reply_skip;     /* CLIENT REPLY SKIP: this command's reply is not sent */
+	bool running;	   /* its commands are being executed further up the stack */
+	bool paused;	   /* reads too slowly: no command is run until it has taken its replies */
+	bool stalled;	   /* waits for memory in quarantine */
+	bool stall_listed; /* and is on the worker's list of such clients */
+	bool close_asked;  /* to be closed once its replies are sent */
+	bool draining;	   /* replies are sent, our side is shut; waits for the peer to see them */
+	bool reply_off;	   /* CLIENT REPLY OFF */
+	bool reply_skip;   /* CLIENT REPLY SKIP: this command's reply is not sent */
 	bool reply_skip_next;
 	bool is_unix; /* shared, constant */
 	uint64_t drain_deadline_ms;
 
 	/* shared */
-	bool kill;	      /* under the lock */
+	bool kill; /* under the lock */
 	_Atomic bool no_evict;
 	_Atomic int protocol; /* 2 or 3 */
 	_Atomic uint64_t active_ms;

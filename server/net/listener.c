@@ -18,7 +18,7 @@ static int add(struct zs_listeners *listeners, int fd, bool is_unix, const char 
 
 	l->fd = fd;
 	l->is_unix = is_unix;
-	snprintf(l->name, sizeof(l->name), "%s", name);
+	snprintf(l->name, sizeof(l->name), "%.159s", name);
 	return ZS_OK;
 }
 
@@ -123,12 +123,14 @@ static bool clear_path(const struct sockaddr_un *address, char *why, size_t why_
 	if (lstat(address->sun_path, &st))
 		return true;
 	if (!S_ISSOCK(st.st_mode)) {
-		snprintf(why, why_size, "cannot listen on %s: a file that is no socket lies there; choose another 'unixsocket'",
+		snprintf(why, why_size,
+			 "cannot listen on %s: a file that is no socket lies there; choose another 'unixsocket'",
 			 address->sun_path);
 		return false;
 	}
 	if (somebody_listens(address)) {
-		snprintf(why, why_size, "cannot listen on %s: another program listens there; choose another 'unixsocket'",
+		snprintf(why, why_size,
+			 "cannot listen on %s: another program listens there; choose another 'unixsocket'",
 			 address->sun_path);
 		return false;
 	}
@@ -183,8 +185,9 @@ static int open_unix(struct zs_listeners *listeners, struct zs_options *options,
 	fd = bind_unix(listeners, &address, (mode_t)zs_options_number(options, ZS_SET_UNIXSOCKETPERM),
 		       (int)zs_options_number(options, ZS_SET_TCP_BACKLOG));
 	if (fd < 0) {
-		snprintf(why, why_size, "cannot listen on %.108s: %s; 'unixsocket' must be a path in a writable directory",
-			 path, strerror(errno));
+		snprintf(why, why_size,
+			 "cannot listen on %.108s: %s; 'unixsocket' must be a path in a writable directory", path,
+			 strerror(errno));
 		return ZS_ESYS;
 	}
 	memcpy(listeners->unix_path, path, sizeof(path));

@@ -23,11 +23,11 @@ enum zs_loop_kind {
 /* What the loop knows of a connection; its owner embeds it. */
 struct zs_connection {
 	int fd;
-	bool receiving; /* the owner wants data */
-	bool armed;	/* a receive request is with the kernel */
-	bool ended;	/* the stream is over: nothing will be received any more */
-	bool closing;	/* zs_loop_close was called */
-	bool writing;	/* epoll: waits for room in the socket's buffer */
+	bool receiving;	  /* the owner wants data */
+	bool armed;	  /* a receive request is with the kernel */
+	bool ended;	  /* the stream is over: nothing will be received any more */
+	bool closing;	  /* zs_loop_close was called */
+	bool writing;	  /* epoll: waits for room in the socket's buffer */
 	uint8_t requests; /* io_uring: with the kernel */
 	const uint8_t *send_data;
 	size_t send_size; /* still to be sent */
@@ -35,6 +35,8 @@ struct zs_connection {
 };
 
 struct zs_loop_handler {
+	/* These bytes will be received within the same dispatch: time to fetch what they will need. May be left out. */
+	void (*expected)(void *context, struct zs_connection *connection, const uint8_t *data, size_t size);
 	/* Bytes have come. */
 	void (*received)(void *context, struct zs_connection *connection, const uint8_t *data, size_t size);
 	/* The peer has ended the stream (error 0), or it broke (errno). Nothing is received after this. */
@@ -59,7 +61,7 @@ const char *zs_loop_name(enum zs_loop_kind kind);
 /* Makes a loop for the calling thread. ZS_OK, ZS_ENOMEM or ZS_ESYS (errno). */
 int zs_loop_open(enum zs_loop_kind kind, const struct zs_loop_handler *handler, struct zs_loop **loop);
 
-/* All connections must have been released. */
+/* All connections must have been released. The loop's thread, or any after it has ended. */
 void zs_loop_close_all(struct zs_loop *loop);
 
 /* Begins to receive on a connected, non-blocking socket. 0 or an errno. */

@@ -1,6 +1,6 @@
 /*
- * The loop on io_uring (Linux 6.0 and later). One multishot receive per connection draws from a ring of buffers that all
- * connections of the loop share, so an idle connection owns nothing but a small request in the kernel. Requests are
+ * The loop on io_uring (Linux 6.0 and later). One multishot receive per connection draws from a ring of buffers that
+ * all connections of the loop share, so an idle connection owns nothing but a small request in the kernel. Requests are
  * collected and submitted together with the wait for completions: one system call for each round of the loop.
  */
 #include <errno.h>
@@ -20,6 +20,10 @@
 #define BUFFERS 128u /* a power of two */
 #define BUFFER_SIZE 16384u
 #define BUFFER_GROUP 0
+
+/* How many completions ahead something is fetched. */
+#define AHEAD 2u
+#define FAR_AHEAD 4u
 
 /* The low bits of user_data; the rest is the connection. */
 enum tag { TAG_RECEIVE, TAG_SEND, TAG_WAKE, TAG_IGNORE, TAG_MASK = 3 };
@@ -50,8 +54,7 @@ static int open_ring(struct io_uring *ring)
 	int error = 0;
 
 	for (unsigned i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		struct io_uring_params params = { .flags = flags[i] | IORING_SETUP_CQSIZE,
-						  .cq_entries = COMPLETIONS };
+		struct io_uring_params params = { .flags = flags[i] | IORING_SETUP_CQSIZE, .cq_entries = COMPLETIONS };
 
 		error = -io_uring_queue_init_params(SUBMISSIONS, ring, &params);
 		if (!error && !(params.features & IORING_FEAT_EXT_ARG)) {
@@ -66,8 +69,8 @@ static int open_ring(struct io_uring *ring)
 
 static void return_buffer(struct uring_loop *u, unsigned id)
 {
-	io_uring_buf_ring_add(u->buffer_ring, u->buffers + (size_t)id * BUFFER_SIZE, BUFFER_SIZE,
-			      (unsigned short)id, io_uring_buf_ring_mask(BUFFERS), 0);
+	io_uring_buf_ring_add(u->buffer_ring, u->buffers + (size_t)id * BUFFER_SIZE, BUFFER_SIZE, (unsigned short)id,
+			      io_uring_buf_ring_mask(BUFFERS), 0);
 	io_uring_buf_ring_advance(u->buffer_ring, 1);
 }
 
@@ -294,7 +297,7 @@ static void on_send(struct uring_loop *u, struct zs_connection *c, int result)
 			c->send_data += result;
 			c->send_size -= (size_t)result;
 			submit_send(u, c);
-		} else if (result == -EINTR || result == -EAGAIN) {
+		} else if (result == -EINTR) {
 			submit_send(u, c);
 		} else {
 			c->send_size = 0;
@@ -304,9 +307,14 @@ static void on_send(struct uring_loop *u, struct zs_connection *c, int result)
 	one_request_less(u, c);
 }
 
+static struct zs_connection *connection_of(const struct io_uring_cqe *cqe)
+{
+	return (struct zs_connection *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK);
+}
+
 static void complete(struct uring_loop *u, const struct io_uring_cqe *cqe)
 {
-	struct zs_connection *c = (struct zs_connection *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK);
+	struct zs_connection *c = connection_of(cqe);
 
 	switch ((enum tag)(cqe->user_data & TAG_MASK)) {
 	case TAG_RECEIVE:
@@ -324,6 +332,33 @@ static void complete(struct uring_loop *u, const struct io_uring_cqe *cqe)
 	}
 }
 
+static const uint8_t *received_data(const struct uring_loop *u, const struct io_uring_cqe *cqe)
+{
+	return u->buffers + (size_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT) * BUFFER_SIZE;
+}
+
+/* First the connection and its data, nearer to their turn what the data asks for. */
+static void look_ahead(struct uring_loop *u, unsigned i, unsigned count)
+{
+	struct zs_loop_handler *handler = &u->loop.handler;
+	const struct io_uring_cqe *cqe;
+	struct zs_connection *c;
+
+	if (i + FAR_AHEAD < count) {
+		cqe = u->batch[i + FAR_AHEAD];
+		__builtin_prefetch(connection_of(cqe));
+		if (cqe->flags & IORING_CQE_F_BUFFER)
+			__builtin_prefetch(received_data(u, cqe));
+	}
+	if (i + AHEAD >= count)
+		return;
+	cqe = u->batch[i + AHEAD];
+	c = connection_of(cqe);
+	if ((cqe->user_data & TAG_MASK) == TAG_RECEIVE && (cqe->flags & IORING_CQE_F_BUFFER) && cqe->res > 0 &&
+	    !c->closing)
+		handler->expected(handler->context, c, received_data(u, cqe), (size_t)cqe->res);
+}
+
 static size_t dispatch(struct zs_loop *loop)
 {
 	struct uring_loop *u = self(loop);
@@ -332,8 +367,10 @@ static size_t dispatch(struct zs_loop *loop)
 
 	/* Not until it is empty: upkeep and sleepers of other rings want their turn. */
 	while (total < COMPLETIONS && (count = io_uring_peek_batch_cqe(&u->ring, u->batch, BATCH)) > 0) {
-		for (unsigned i = 0; i < count; i++)
+		for (unsigned i = 0; i < count; i++) {
+			look_ahead(u, i, count);
 			complete(u, u->batch[i]);
+		}
 		io_uring_cq_advance(&u->ring, count);
 		total += count;
 	}

@@ -60,8 +60,8 @@ static enum zs_resp_result read_ahead(struct pipeline *p, const struct zs_resp_l
 	while (p->count < most && position < size) {
 		struct step *step = &p->steps[p->count];
 
-		result = zs_resp_parse(&p->client->parser, limits, data + position, size - position, arguments,
-				       &p->request);
+		result =
+		    zs_resp_parse(&p->client->parser, limits, data + position, size - position, arguments, &p->request);
 		if (result == ZS_RESP_COMMAND) {
 			position += p->request.consumed;
 			step->argv = p->request.argv;
@@ -97,6 +97,25 @@ static void prefetch(struct pipeline *p)
 		if (key > 0 && (size_t)key < step->argc && !is_get(p, step))
 			zs_prefetch(p->worker->engine_thread, step->argv[key].data, step->argv[key].size);
 	}
+}
+
+void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t size)
+{
+	static const struct zs_resp_limits limits = { .arguments = 16, .bulk = 256, .total = 256 };
+	struct zs_resp parser = { 0 };
+	struct zs_resp_command request;
+	const struct zs_command *command;
+	size_t key;
+
+	if (size == 0 || data[0] != '*')
+		return;
+	zs_resp_clear(&worker->arguments);
+	if (zs_resp_parse(&parser, &limits, data, size, &worker->arguments, &request) != ZS_RESP_COMMAND)
+		return;
+	command = zs_command_find(request.argv[0].data, request.argv[0].size);
+	key = command ? (size_t)command->first_key : 0;
+	if (key && key < request.argc)
+		zs_prefetch(worker->engine_thread, request.argv[key].data, request.argv[key].size);
 }
 
 /* ---- after a command ---- */

@@ -11,11 +11,15 @@
 #include <stdint.h>
 
 struct zs_client;
+struct zs_worker;
 
 /*
  * Runs commands from `data`, appending to client->reply, until only an incomplete one is left, more than `output_max`
  * bytes of replies wait, or client->stalled or client->close_asked is set. Returns how many bytes are done with.
  */
 size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t size, size_t output_max);
+
+/* Begins to fetch what the first command in `data` will need. Nothing is run. */
+void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t size);
 
 #endif

@@ -173,8 +173,7 @@ static bool begin_stop(struct zs_worker *w)
 		return false;
 	if (!w->stopping) {
 		w->stopping = true;
-		w->stop_deadline_ms =
-			w->now_ms + (uint64_t)zs_node_setting(w->node, ZS_SET_SHUTDOWN_TIMEOUT) * 1000;
+		w->stop_deadline_ms = w->now_ms + (uint64_t)zs_node_setting(w->node, ZS_SET_SHUTDOWN_TIMEOUT) * 1000;
 	}
 	return true;
 }
@@ -267,13 +266,15 @@ static void *worker_main(void *context)
 	w->now_ms = zs_thread_now(w->engine_thread);
 	sem_post(w->started);
 	serve(w);
-	zs_loop_close_all(w->loop);
+	/* The loop stays until zs_worker_free: others may be about to wake it. */
 	zs_thread_detach(w->engine_thread);
 	return 0;
 }
 
-static void free_worker(struct zs_worker *w)
+static void free_parts(struct zs_worker *w)
 {
+	if (w->loop)
+		zs_loop_close_all(w->loop);
 	free_blocks(&w->blocks);
 	zs_resp_arguments_free(&w->arguments);
 	zs_stats_free(w->stats);
@@ -314,7 +315,7 @@ int zs_worker_start(struct zs_worker *worker, struct zs_node *node, unsigned ind
 		goto fail;
 	return 0;
 fail:
-	free_worker(worker);
+	free_parts(worker);
 	return error;
 }
 
@@ -327,5 +328,9 @@ void zs_worker_stop(struct zs_worker *worker)
 void zs_worker_join(struct zs_worker *worker)
 {
 	pthread_join(worker->pthread, 0);
-	free_worker(worker);
+}
+
+void zs_worker_free(struct zs_worker *worker)
+{
+	free_parts(worker);
 }

@@ -49,8 +49,8 @@ struct zs_worker {
 	struct zs_resp_arguments arguments;
 	struct zs_blocks blocks;
 	struct zs_stats_of_worker *stats;
-	uint64_t now_ms;      /* as of the last wake-up */
-	uint64_t last_ticks;  /* when the last command ended */
+	uint64_t now_ms;     /* as of the last wake-up */
+	uint64_t last_ticks; /* when the last command ended */
 	uint64_t next_tick_ms;
 	struct zs_client *stalled; /* wait for memory to leave quarantine */
 	struct zs_client *cursor;  /* where the walk for idle clients goes on */
@@ -60,7 +60,7 @@ struct zs_worker {
 	pthread_mutex_t lock; /* of the three below */
 	struct zs_client *clients;
 	struct zs_inbox inbox;
-	bool kills; /* some client is marked to be closed */
+	bool kills;			/* some client is marked to be closed */
 	_Atomic uint64_t clients_count; /* any thread; counts those in the inbox too */
 	_Atomic bool stop;		/* any thread */
 };
@@ -71,9 +71,13 @@ int zs_worker_start(struct zs_worker *worker, struct zs_node *node, unsigned ind
 /* Gives a connected socket to a worker. Any thread. False if memory is out; the socket is still the caller's. */
 bool zs_worker_give(struct zs_worker *worker, int fd);
 
-/* Tells a worker to answer what it has and to end. Any thread. zs_worker_join waits for it and frees what it had. */
+/*
+ * Tells a worker to answer what it has and to end; waits for its end; frees what it had. Workers look at each other
+ * (CLIENT LIST), so all must have ended before the first is freed.
+ */
 void zs_worker_stop(struct zs_worker *worker);
 void zs_worker_join(struct zs_worker *worker);
+void zs_worker_free(struct zs_worker *worker);
 
 /* A block of ZS_BLOCK_SIZE bytes from malloc, or NULL; and back. */
 uint8_t *zs_blocks_take(struct zs_blocks *blocks);

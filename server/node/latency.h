@@ -12,9 +12,9 @@
 #define ZS_LATENCY_SAMPLES 160
 
 enum zs_latency_event {
-	ZS_LATENCY_COMMAND, /* a command */
+	ZS_LATENCY_COMMAND,	 /* a command */
 	ZS_LATENCY_FAST_COMMAND, /* a command that should take constant time */
-	ZS_LATENCY_UPKEEP,  /* a step of background work */
+	ZS_LATENCY_UPKEEP,	 /* a step of background work */
 	ZS_LATENCY_EVENTS,
 };
 

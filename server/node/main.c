@@ -17,19 +17,23 @@ struct request {
 	const char *config;
 };
 
-static const char usage[] =
-	"zslabd " ZS_VERSION ": a cache for small objects that speaks the Redis protocol\n"
-	"\n"
-	"Usage: zslabd [--config FILE] [--SETTING VALUE]...\n"
-	"\n"
-	"  --config FILE    read settings from FILE; flags win over it\n"
-	"  --check          check the settings, say what is wrong, and exit with 0 or 1\n"
-	"  --print-config   print a configuration file with every setting at its default\n"
-	"  --help           print this\n"
-	"  --version        print the version\n"
-	"\n"
-	"Settings, as flags or as lines `name = value;` of the file:\n"
-	"\n";
+static const char usage[] = "zslabd " ZS_VERSION ": a cache for small objects that speaks the Redis protocol\n"
+			    "\n"
+			    "Usage: zslabd [--config FILE] [--SETTING VALUE]...\n"
+			    "\n"
+			    "  --config FILE    read settings from FILE; flags win over it\n"
+			    "  --check          check the settings, say what is wrong, and exit with 0 or 1\n"
+			    "  --print-config   print a configuration file with every setting at its default\n"
+			    "  --help           print this\n"
+			    "  --version        print the version\n"
+			    "\n"
+			    "Settings, as flags or as lines `name = value;` of the file:\n"
+			    "\n";
+
+static const char sample_head[] =
+    "# Configuration of zslabd: every setting, at its default. All of them can also be given as flags\n"
+    "# (--port 7380), which win over this file. `zslabd --config FILE --check` checks it.\n"
+    "\n";
 
 static struct zs_node node;
 
@@ -139,6 +143,7 @@ int main(int argc, char **argv)
 	} else if (request.version) {
 		puts("zslabd " ZS_VERSION);
 	} else if (request.sample) {
+		fputs(sample_head, stdout);
 		zs_options_sample(&node.options, stdout);
 	} else if (read_settings(argc, argv, request.config, why, sizeof(why))) {
 		result = fail(why);

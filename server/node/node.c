@@ -127,6 +127,8 @@ static void stop_workers(struct zs_node *node, unsigned started)
 	}
 	for (unsigned i = 0; i < started; i++)
 		zs_worker_join(&node->workers[i]);
+	for (unsigned i = 0; i < started; i++)
+		zs_worker_free(&node->workers[i]);
 	free(node->workers);
 	node->workers = 0;
 }
@@ -173,8 +175,6 @@ static int start_workers(struct zs_node *node, char *why, size_t why_size)
 		return ZS_OK;
 	snprintf(why, why_size, "the workers cannot be started: %s%s", strerror(error),
 		 error == EINVAL && cpus.count ? "; 'cpu-list' must name CPUs that this process may use" : "");
-	free(node->workers);
-	node->workers = 0;
 	return ZS_ESYS;
 }
 

@@ -18,7 +18,8 @@ const struct zs_option zs_settings[] = {
 	[ZS_SET_PORT] = { "port", ZS_OPTION_INTEGER, "7379", 0, 65535, 0, 0, 0,
 			  "TCP port to listen on; 0 for no TCP at all." },
 	[ZS_SET_BIND] = { "bind", ZS_OPTION_TEXT, "127.0.0.1", 0, 0, 0, 0, 0,
-			  "Addresses to listen on, separated by spaces: IPv4, IPv6, or * for all. Only this host can reach "
+			  "Addresses to listen on, separated by spaces: IPv4, IPv6, or * for all. Only this host can "
+			  "reach "
 			  "the default." },
 	[ZS_SET_UNIXSOCKET] = { "unixsocket", ZS_OPTION_TEXT, "", 0, 0, 0, 0, 0,
 				"Path of a Unix socket to listen on as well; empty for none." },
@@ -57,7 +58,8 @@ const struct zs_option zs_settings[] = {
 	[ZS_SET_OUTPUT_LIMIT] = { "client-output-limit", ZS_OPTION_BYTES, "64mb", 64 * KB, 16 * GB, 0, 0, RUNTIME,
 				  "A connection with more replies than this waiting to be read is closed." },
 	[ZS_SET_OUTPUT_PAUSE] = { "client-output-pause", ZS_OPTION_BYTES, "256kb", 16 * KB, GB, 0, 0, RUNTIME,
-				  "While more replies than this wait to be read, no further command of the connection is run." },
+				  "While more replies than this wait to be read, no further command of the connection "
+				  "is run." },
 	[ZS_SET_QUERY_LIMIT] = { "client-query-buffer-limit", ZS_OPTION_BYTES, "64mb", MB, 4 * GB, 0, 0, RUNTIME,
 				 "Longest command, all its arguments together." },
 	[ZS_SET_BULK_LIMIT] = { "proto-max-bulk-len", ZS_OPTION_BYTES, "512kb", 64 * KB, 512 * MB, 0, 0, RUNTIME,
@@ -66,11 +68,13 @@ const struct zs_option zs_settings[] = {
 	[ZS_SET_SHUTDOWN_TIMEOUT] = { "shutdown-timeout", ZS_OPTION_DURATION, "2", 0, 3600, "s", 0, RUNTIME,
 				      "How long a stopping node waits for clients to take their last replies." },
 	[ZS_SET_SLOWLOG_SLOWER_THAN] = { "slowlog-log-slower-than", ZS_OPTION_INTEGER, "10000", -1, INT_MAX, 0, 0,
-					 RUNTIME, "Commands that took more microseconds are put into SLOWLOG; -1: none." },
+					 RUNTIME,
+					 "Commands that took more microseconds are put into SLOWLOG; -1: none." },
 	[ZS_SET_SLOWLOG_MAX_LEN] = { "slowlog-max-len", ZS_OPTION_INTEGER, "128", 0, 100000, 0, 0, RUNTIME,
 				     "Entries that SLOWLOG keeps." },
 	[ZS_SET_LATENCY_THRESHOLD] = { "latency-monitor-threshold", ZS_OPTION_INTEGER, "0", 0, INT_MAX, 0, 0, RUNTIME,
-				       "Events that took at least so many milliseconds are kept for LATENCY; 0: none." },
+				       "Events that took at least so many milliseconds are kept for LATENCY; 0: "
+				       "none." },
 	[ZS_SET_LOGLEVEL] = { "loglevel", ZS_OPTION_WORD, "info", 0, 0, 0, "debug|info|warn|error", RUNTIME,
 			      "The least important events to log." },
 	[ZS_SET_LOGFILE] = { "logfile", ZS_OPTION_TEXT, "", 0, 0, 0, 0, 0,
@@ -124,16 +128,18 @@ int zs_settings_check(struct zs_options *options, char *why, size_t why_size)
 	if (!tcp)
 		return ZS_OK;
 	if (text_is_empty(options, ZS_SET_BIND)) {
-		snprintf(why, why_size, "'bind' is empty: it must name an address, like 127.0.0.1; 'port = 0' turns TCP off");
+		snprintf(why, why_size,
+			 "'bind' is empty: it must name an address, like 127.0.0.1; 'port = 0' turns TCP off");
 		return ZS_ECONFIG;
 	}
 	zs_options_text(options, ZS_SET_BIND, list);
 	open = first_open_address(list);
 	if (open && zs_options_number(options, ZS_SET_PROTECTED_MODE) && text_is_empty(options, ZS_SET_REQUIREPASS)) {
-		snprintf(why, why_size,
-			 "'bind' has %.64s, which other hosts can reach, but no password is asked for: set 'requirepass', "
-			 "bind to 127.0.0.1 only, or turn 'protected-mode' off if the network is trusted",
-			 open);
+		snprintf(
+		    why, why_size,
+		    "'bind' has %.64s, which other hosts can reach, but no password is asked for: set 'requirepass', "
+		    "bind to 127.0.0.1 only, or turn 'protected-mode' off if the network is trusted",
+		    open);
 		return ZS_ECONFIG;
 	}
 	return ZS_OK;

@@ -69,8 +69,8 @@ static struct zs_slow_command *new_entry(const struct zs_slow_command *event, co
 		size_t i = entry->argc;
 		bool rest = i + 1 == ZS_SLOWLOG_ARGUMENTS && argc > shown;
 
-		entry->argv[i] = rest ? more_arguments(argc - i, &entry->sizes[i])
-				      : copy_argument(&argv[i], &entry->sizes[i]);
+		entry->argv[i] =
+		    rest ? more_arguments(argc - i, &entry->sizes[i]) : copy_argument(&argv[i], &entry->sizes[i]);
 		if (!entry->argv[i]) {
 			free_entry(entry);
 			return 0;

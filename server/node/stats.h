@@ -1,5 +1,6 @@
 /*
- * What a worker counts. Each worker has its own, which only it writes, so counting shares no cache line; readers add up.
+ * What a worker counts. Each worker has its own, which only it writes, so counting shares no cache line; readers add
+ * up.
  *
  * RESETS. CONFIG RESETSTAT advances the node's epoch; a worker zeroes its own figures when it sees a new one, and a
  * reader takes figures of an old epoch for zero. So a reset is complete at once, for all commands that start after it.

@@ -91,8 +91,7 @@ void zs_model_check_view(const struct zs_model *model, unsigned key, const struc
 
 /* Puts an object into the dictionary. `existed` says whether it replaces one. The deadline is set by
  * _deadline. */
-void zs_model_store(struct zs_model *model, unsigned key, const void *value, size_t size, int group,
-		    bool existed);
+void zs_model_store(struct zs_model *model, unsigned key, const void *value, size_t size, int group, bool existed);
 void zs_model_remove(struct zs_model *model, unsigned key);
 
 /*

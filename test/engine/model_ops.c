@@ -102,11 +102,19 @@ void zs_model_op_flush(struct zs_model_run *run)
 			      zs_engine_count(run->model.engine));
 }
 
+static bool is_ballast(const uint8_t *key, size_t size)
+{
+	return size && *key == 'b';
+}
+
 static void visit(void *context, const void *data, size_t size, const struct zs_view *view)
 {
 	struct zs_model_run *run = context;
-	unsigned key = zs_model_key_number(&run->model, data, size);
+	unsigned key;
 
+	if (is_ballast(data, size))
+		return;
+	key = zs_model_key_number(&run->model, data, size);
 	zs_model_check_view(&run->model, key, view);
 	run->model.entries[key].seen = true;
 }
@@ -144,6 +152,8 @@ void zs_model_op_random(struct zs_model_run *run)
 		return;
 	if (result)
 		zs_model_fail(&run->model, ZS_MODEL_NO_KEY, "no random key though there are objects");
+	if (is_ballast(bytes, size))
+		return;
 	key = zs_model_key_number(&run->model, bytes, size);
 	if (!zs_model_may_hit(&run->model, key))
 		zs_model_fail(&run->model, (int)key, "was drawn, but it is not there");
@@ -197,7 +207,7 @@ void zs_model_op_stats(struct zs_model_run *run)
 	zs_engine_stats(run->model.engine, &s);
 	if (s.superblock_bytes + s.index_bytes + s.slab_bytes + s.quarantine_bytes + s.free_bytes != s.arena_bytes)
 		zs_model_fail(&run->model, ZS_MODEL_NO_KEY, "the parts of the arena do not add up");
-	if (s.objects < least || s.objects > run->model.keys || s.objects_with_deadline > s.objects)
+	if (s.objects < least || s.objects > run->model.keys + run->ballast || s.objects_with_deadline > s.objects)
 		zs_model_fail(&run->model, ZS_MODEL_NO_KEY,
 			      "%" PRIu64 " objects, %" PRIu64 " with a deadline; there are %u keys and %" PRIu64
 			      " must be there",
@@ -206,4 +216,31 @@ void zs_model_op_stats(struct zs_model_run *run)
 		zs_model_fail(&run->model, ZS_MODEL_NO_KEY,
 			      "%" PRIu64 " objects were evicted from %" PRIu64 " free bytes", s.evicted_objects,
 			      s.free_bytes);
+}
+
+/* Objects that the dictionary does not know, of about a month, so that a small memory is full all the time. */
+void zs_model_op_ballast(struct zs_model_run *run)
+{
+	static const uint8_t value[300];
+	struct zs_set set = { .value = value };
+	char key[24];
+
+	if (!run->model.evicts)
+		return;
+	for (unsigned i = 0; i < 30; i++) {
+		unsigned tries = 0;
+		int result;
+
+		set.key = key;
+		set.key_size = (size_t)snprintf(key, sizeof(key), "b%" PRIu64, run->ballast++);
+		set.value_size = draw_below(run, 4) ? 128 : draw_below(run, sizeof(value));
+		set.deadline = zs_thread_now(run->model.thread) + 10 * DAY + draw_below(run, 20 * DAY);
+		do {
+			result = zs_set(run->model.thread, &set, NULL);
+			if (result == ZS_EAGAIN)
+				zs_model_release(&run->model);
+		} while (zs_test_again(run->model.thread, result, &tries));
+		if (result)
+			zs_model_fail(&run->model, ZS_MODEL_NO_KEY, "ballast: %s", zs_error_name(result));
+	}
 }

@@ -23,6 +23,7 @@ struct zs_model_run {
 	const struct zs_model_shape *shape;
 	uint64_t cursor;
 	bool walking;
+	uint64_t ballast; /* objects written that are nobody's, to keep a small memory full */
 };
 
 /* A number below the bound. */
@@ -64,5 +65,6 @@ void zs_model_op_upkeep(struct zs_model_run *run);
 void zs_model_op_quiesce(struct zs_model_run *run);
 void zs_model_op_sleep(struct zs_model_run *run);
 void zs_model_op_stats(struct zs_model_run *run);
+void zs_model_op_ballast(struct zs_model_run *run);
 
 #endif

@@ -60,7 +60,7 @@ void zs_fixture_advance(struct zs_fixture *fixture, uint64_t ms);
 void zs_fixture_settle(struct zs_fixture *fixture);
 
 /*
- * zs_set, repeated after upkeep while it answers ZS_EAGAIN; gives up after some thousand tries. Ends the life
+ * zs_set, repeated after upkeep while it answers ZS_EAGAIN; gives up after some ten seconds. Ends the life
  * of all views when it repeats.
  */
 int zs_test_set(struct zs_thread *thread, const struct zs_set *set, struct zs_previous *previous);

@@ -290,6 +290,28 @@ static void many_groups(void **state)
 	}
 }
 
+/* Groups that end because each of their objects is deleted, not by a drop. There may be any number in a lifetime. */
+static void emptied_groups_make_room(void **state)
+{
+	struct zs_fixture *f = *state;
+	char group[24];
+
+	for (int i = 0; i < 100000; i++) {
+		int result;
+
+		snprintf(group, sizeof(group), "match:%d", i);
+		result = put_in(f->thread, group, group, "v", 0);
+		if (result)
+			fail_msg("group %d, all others are empty: %s", i, zs_error_name(result));
+		assert_int_equal(zs_delete(f->thread, group, strlen(group), NULL), ZS_OK);
+		if (i % 16 == 0) {
+			zs_test_clock_advance(&f->clock, 20);
+			zs_thread_upkeep(f->thread, 50);
+		}
+	}
+	assert_int_equal(look(f->thread, "match:1").groups, 0);
+}
+
 static void a_dropped_group_frees_its_memory(void **state)
 {
 	enum { OBJECTS = 100000 };
@@ -380,6 +402,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(objects_of_a_group_expire, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_of_groups, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_groups, setup, teardown),
+		cmocka_unit_test_setup_teardown(emptied_groups_make_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_dropped_group_frees_its_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(flush_removes_everything, setup, teardown),
 	};

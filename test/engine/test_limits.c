@@ -204,10 +204,11 @@ static void noeviction_refuses_and_recovers(void **state)
 	assert_int_equal(zs_engine_policy(f->engine), ZS_POLICY_NOEVICTION);
 	zs_engine_set_policy(f->engine, ZS_POLICY_LRU);
 	assert_int_equal(zs_engine_policy(f->engine), ZS_POLICY_LRU);
-	for (unsigned i = 0; i < 1000; i++) {
+	for (unsigned i = 0; i < 10000; i++) {
 		snprintf(key, sizeof(key), "extra:%010u", i);
 		assert_int_equal(zs_test_put(f->thread, key, key, 0), ZS_OK);
 		zs_test_expect(f->thread, key, key);
+		zs_thread_quiesce(f->thread);
 	}
 	zs_engine_stats(f->engine, &stats);
 	assert_true(stats.evicted_objects > 0);

@@ -5,6 +5,8 @@ usage: test_commands_clients.py [--zslabd PROGRAM]
 """
 
 import argparse
+import collections
+import concurrent.futures
 import datetime
 import subprocess
 import sys
@@ -23,7 +25,7 @@ class Clients(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.directory = tempfile.TemporaryDirectory()
-        cls.zslabd = servers.Zslabd(cls.directory.name, cls.arguments.zslabd, "--memory", "64m")
+        cls.zslabd = servers.Zslabd(cls.directory.name, cls.arguments.zslabd, "--memory", "64m", "--workers", "2")
 
     @classmethod
     def tearDownClass(cls):
@@ -117,6 +119,53 @@ class PythonRedis(Clients):
         self.assertEqual(self.redis.keys("*"), [b"other"])
         self.assertEqual(self.redis.execute_command("ZS.GROUPS"), [])
         self.assertEqual(self.redis.execute_command("ZS.DROP", "match 7"), 0)
+
+    def run_clients(self, work, count=4):
+        """Runs work(client, number) in `count` threads, each with a connection of its own."""
+        with concurrent.futures.ThreadPoolExecutor(count) as pool:
+            clients = [redis.Redis(unix_socket_path=self.zslabd.address) for _ in range(count)]
+            for future in [pool.submit(work, client, number) for number, client in enumerate(clients)]:
+                future.result()
+            for client in clients:
+                client.close()
+
+    def test_updates_of_one_key_from_many_clients(self):
+        def work(client, number):
+            with client.pipeline(transaction=False) as pipeline:
+                for _ in range(500):
+                    pipeline.incr("count")
+                    pipeline.append("text", b"%d" % number)
+                    pipeline.incrbyfloat("sum", 0.5)
+                    pipeline.setrange("marks", number, b"%d" % number)
+                pipeline.execute()
+
+        self.run_clients(work)
+        self.assertEqual(self.redis.get("count"), b"2000")
+        self.assertEqual(collections.Counter(self.redis.get("text")), {ord(c): 500 for c in "0123"})
+        self.assertEqual(self.redis.get("sum"), b"1000")
+        self.assertEqual(self.redis.get("marks"), b"0123")
+
+    def test_compare_and_set_from_many_clients(self):
+        def work(client, _):
+            done = 0
+            while done < 100:
+                old = client.get("n")
+                done += client.execute_command("SET", "n", int(old) + 1, "IFEQ", old) is not None
+
+        self.redis.set("n", 0)
+        self.run_clients(work)
+        self.assertEqual(self.redis.get("n"), b"400")
+
+    def test_one_of_many_clients_gets_the_lock(self):
+        won = []
+
+        def work(client, number):
+            for i in range(200):
+                if client.set("lock:%d" % i, number, nx=True):
+                    won.append(i)
+
+        self.run_clients(work)
+        self.assertEqual(sorted(won), list(range(200)))
 
     def test_too_big(self):
         with self.assertRaisesRegex(redis.ResponseError, r"^object of 5016 bytes \(key 16, value 5000\) does not fit "

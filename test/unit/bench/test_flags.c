@@ -37,7 +37,7 @@ static void test_ranges(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers), cmocka_unit_test(test_ranges)};
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_numbers), cmocka_unit_test(test_ranges) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,7 +55,7 @@ static void test_error_bound(void **state)
 {
 	enum { COUNT = 10000 };
 	static uint64_t values[COUNT];
-	struct zs_random random = {3};
+	struct zs_random random = { 3 };
 
 	(void)state;
 	zs_histogram_reset(&histogram);
@@ -101,9 +101,9 @@ static void test_merge(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_empty),    cmocka_unit_test(test_small_values_are_exact),
-	    cmocka_unit_test(test_times),    cmocka_unit_test(test_error_bound),
-	    cmocka_unit_test(test_extremes), cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_empty),	 cmocka_unit_test(test_small_values_are_exact),
+		cmocka_unit_test(test_times),	 cmocka_unit_test(test_error_bound),
+		cmocka_unit_test(test_extremes), cmocka_unit_test(test_merge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,22 +9,22 @@
 
 static struct zs_requests_options defaults(void)
 {
-	return (struct zs_requests_options){.keys = 100,
-					    .key_size = 6,
-					    .prefix = "k",
-					    .value_size = {2, 2},
-					    .order = ZS_KEYS_SEQUENTIAL,
-					    .fanout = 2,
-					    .seed = 1};
+	return (struct zs_requests_options){ .keys = 100,
+					     .key_size = 6,
+					     .prefix = "k",
+					     .value_size = { 2, 2 },
+					     .order = ZS_KEYS_SEQUENTIAL,
+					     .fanout = 2,
+					     .seed = 1 };
 }
 
 /* Builds one batch and compares it; '?' stands for any byte of a value. */
-static void check(const struct zs_requests_options *options, const char *mix, unsigned depth,
-		  unsigned replies, unsigned reads, const char *expected)
+static void check(const struct zs_requests_options *options, const char *mix, unsigned depth, unsigned replies,
+		  unsigned reads, const char *expected)
 {
 	struct zs_requests_options own = *options;
 	struct zs_requests requests;
-	struct zs_text text = {0};
+	struct zs_text text = { 0 };
 	struct zs_batch batch;
 	char why[256];
 
@@ -46,17 +46,19 @@ static void test_resp(void **state)
 	struct zs_requests_options options = defaults();
 
 	(void)state;
-	check(&options, "get", 2, 2, 2,
-	      "*2\r\n$3\r\nGET\r\n$6\r\nk00000\r\n*2\r\n$3\r\nGET\r\n$6\r\nk00001\r\n");
+	check(&options, "get", 2, 2, 2, "*2\r\n$3\r\nGET\r\n$6\r\nk00000\r\n*2\r\n$3\r\nGET\r\n$6\r\nk00001\r\n");
 	check(&options, "set", 1, 1, 0, "*3\r\n$3\r\nSET\r\n$6\r\nk00000\r\n$2\r\n\?\?\r\n");
 	check(&options, "mget", 1, 1, 2, "*3\r\n$4\r\nMGET\r\n$6\r\nk00000\r\n$6\r\nk00001\r\n");
 	options.ttl = 60;
 	options.first = 7;
-	check(&options, "set", 1, 1, 0,
-	      "*5\r\n$3\r\nSET\r\n$6\r\nk00007\r\n$2\r\n\?\?\r\n$2\r\nEX\r\n$2\r\n60\r\n");
+	check(&options, "set", 1, 1, 0, "*5\r\n$3\r\nSET\r\n$6\r\nk00007\r\n$2\r\n\?\?\r\n$2\r\nEX\r\n$2\r\n60\r\n");
 	check(&options, "getex", 1, 1, 1, "*4\r\n$5\r\nGETEX\r\n$6\r\nk00007\r\n$2\r\nEX\r\n$2\r\n60\r\n");
 	check(&options, "count", 1, 2, 0,
 	      "*2\r\n$4\r\nINCR\r\n$6\r\nk00007\r\n*4\r\n$6\r\nEXPIRE\r\n$6\r\nk00007\r\n$2\r\n60\r\n$"
+	      "2\r\nNX\r\n");
+	options.expire_at = 2000000000;
+	check(&options, "count", 1, 2, 0,
+	      "*2\r\n$4\r\nINCR\r\n$6\r\nk00007\r\n*4\r\n$8\r\nEXPIREAT\r\n$6\r\nk00007\r\n$10\r\n2000000000\r\n$"
 	      "2\r\nNX\r\n");
 }
 
@@ -66,8 +68,7 @@ static void test_groups(void **state)
 
 	(void)state;
 	options.group = "w1";
-	check(&options, "set", 1, 1, 0,
-	      "*5\r\n$3\r\nSET\r\n$6\r\nk00000\r\n$2\r\n\?\?\r\n$5\r\nGROUP\r\n$2\r\nw1\r\n");
+	check(&options, "set", 1, 1, 0, "*5\r\n$3\r\nSET\r\n$6\r\nk00000\r\n$2\r\n\?\?\r\n$5\r\nGROUP\r\n$2\r\nw1\r\n");
 	check(&options, "count", 1, 2, 0,
 	      "*6\r\n$3\r\nSET\r\n$6\r\nk00000\r\n$1\r\n0\r\n$2\r\nNX\r\n$5\r\nGROUP\r\n$2\r\nw1\r\n"
 	      "*2\r\n$4\r\nINCR\r\n$6\r\nk00000\r\n");
@@ -95,8 +96,7 @@ static void test_mix(void **state)
 
 	(void)state;
 	assert_true(zs_requests_parse_mix("get=90,set=10", weights));
-	assert_true(weights[ZS_REQUEST_GET] == 90 && weights[ZS_REQUEST_SET] == 10 &&
-		    weights[ZS_REQUEST_INCR] == 0);
+	assert_true(weights[ZS_REQUEST_GET] == 90 && weights[ZS_REQUEST_SET] == 10 && weights[ZS_REQUEST_INCR] == 0);
 	assert_false(zs_requests_parse_mix("", weights));
 	assert_false(zs_requests_parse_mix("get,", weights));
 	assert_false(zs_requests_parse_mix("gets", weights));
@@ -110,7 +110,7 @@ static void test_shares(void **state)
 {
 	struct zs_requests_options options = defaults();
 	struct zs_requests requests;
-	struct zs_text text = {0};
+	struct zs_text text = { 0 };
 	struct zs_batch batch;
 	unsigned gets = 0;
 	char why[256];
@@ -121,8 +121,7 @@ static void test_shares(void **state)
 	for (unsigned i = 0; i < 10000; i++) {
 		text.size = 0;
 		assert_int_equal(zs_requests_build(&requests, 1, &text, &batch), ZS_OK);
-		assert_true(!memcmp(text.data, "*2\r\n$3\r\nGET", 11) ||
-			    !memcmp(text.data, "*3\r\n$3\r\nSET", 11));
+		assert_true(!memcmp(text.data, "*2\r\n$3\r\nGET", 11) || !memcmp(text.data, "*3\r\n$3\r\nSET", 11));
 		gets += batch.reads;
 	}
 	assert_in_range(gets, 7300, 7700);
@@ -135,8 +134,8 @@ static void test_zipf_spreads(void **state)
 {
 	struct zs_requests_options options = defaults();
 	struct zs_requests requests;
-	bool seen[100] = {false};
-	struct zs_text text = {0};
+	bool seen[100] = { false };
+	struct zs_text text = { 0 };
 	struct zs_batch batch;
 	char why[256];
 
@@ -182,10 +181,9 @@ static void test_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_resp),      cmocka_unit_test(test_groups),
-	    cmocka_unit_test(test_memcached), cmocka_unit_test(test_mix),
-	    cmocka_unit_test(test_shares),    cmocka_unit_test(test_zipf_spreads),
-	    cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_resp),	 cmocka_unit_test(test_groups), cmocka_unit_test(test_memcached),
+		cmocka_unit_test(test_mix),	 cmocka_unit_test(test_shares), cmocka_unit_test(test_zipf_spreads),
+		cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

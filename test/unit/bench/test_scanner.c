@@ -10,8 +10,8 @@ static void feed_all(struct zs_scanner *scanner, const char *text)
 }
 
 /* Whatever the pieces in which bytes arrive, the counts are those of the whole. */
-static void check(enum zs_protocol protocol, const char *text, uint64_t replies, uint64_t values,
-		  uint64_t nulls, uint64_t errors)
+static void check(enum zs_protocol protocol, const char *text, uint64_t replies, uint64_t values, uint64_t nulls,
+		  uint64_t errors)
 {
 	size_t size = strlen(text);
 
@@ -59,8 +59,8 @@ static void test_memcached(void **state)
 {
 	(void)state;
 	check(ZS_MEMCACHED, "VALUE key 0 3\r\nEND\r\nEND\r\nEND\r\nSTORED\r\n", 3, 1, 0, 0);
-	check(ZS_MEMCACHED, "VALUE a 0 2\r\n\r\n\r\nVALUE b 0 0\r\n\r\nEND\r\n17\r\nNOT_FOUND\r\nDELETED\r\n",
-	      4, 2, 0, 0);
+	check(ZS_MEMCACHED, "VALUE a 0 2\r\n\r\n\r\nVALUE b 0 0\r\n\r\nEND\r\n17\r\nNOT_FOUND\r\nDELETED\r\n", 4, 2, 0,
+	      0);
 	check(ZS_MEMCACHED, "ERROR\r\nSERVER_ERROR out of memory\r\nNOT_STORED\r\n", 3, 0, 0, 2);
 }
 
@@ -76,11 +76,11 @@ static void test_first_error_is_kept(void **state)
 
 static void test_broken(void **state)
 {
-	static const char *const resp[] = {"hello\r\n",	       "\r\n",	       "\n",	"$x\r\n", "$12 \r\n",
-					   "$-2\r\n",	       "$\r\n",	       "+OK\n", "*x\r\n", ">1\r\n",
-					   "$99999999999\r\n", "*99999999\r\n"};
-	static const char *const memcached[] = {"hello\r\n", "VALUE a 0 x\r\n", "VALUE a 0 -1\r\n",
-						"VALUE \r\n", "\r\n"};
+	static const char *const resp[] = { "hello\r\n",	"\r\n",		"\n",	 "$x\r\n", "$12 \r\n",
+					    "$-2\r\n",		"$\r\n",	"+OK\n", "*x\r\n", ">1\r\n",
+					    "$99999999999\r\n", "*99999999\r\n" };
+	static const char *const memcached[] = { "hello\r\n", "VALUE a 0 x\r\n", "VALUE a 0 -1\r\n", "VALUE \r\n",
+						 "\r\n" };
 	struct zs_scanner scanner;
 
 	(void)state;
@@ -130,10 +130,10 @@ static void test_reply_callback(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_resp),	   cmocka_unit_test(test_resp_aggregates),
-	    cmocka_unit_test(test_memcached),	   cmocka_unit_test(test_first_error_is_kept),
-	    cmocka_unit_test(test_broken),	   cmocka_unit_test(test_endless_line),
-	    cmocka_unit_test(test_reply_callback),
+		cmocka_unit_test(test_resp),	       cmocka_unit_test(test_resp_aggregates),
+		cmocka_unit_test(test_memcached),      cmocka_unit_test(test_first_error_is_kept),
+		cmocka_unit_test(test_broken),	       cmocka_unit_test(test_endless_line),
+		cmocka_unit_test(test_reply_callback),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,7 +109,7 @@ static void count_kinds(struct zs_trace *trace, unsigned kinds[ZS_ACCESS_KINDS])
 
 static void test_kinds(void **state)
 {
-	unsigned kinds[ZS_ACCESS_KINDS] = {0};
+	unsigned kinds[ZS_ACCESS_KINDS] = { 0 };
 	struct zs_trace trace;
 
 	(void)state;
@@ -179,13 +179,13 @@ static void test_unknown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_same_seed_same_trace),
-	    cmocka_unit_test(test_one_hit_wonders),
-	    cmocka_unit_test(test_kinds),
-	    cmocka_unit_test(test_ttls),
-	    cmocka_unit_test(test_scan_share),
-	    cmocka_unit_test(test_key_text),
-	    cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_same_seed_same_trace),
+		cmocka_unit_test(test_one_hit_wonders),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_ttls),
+		cmocka_unit_test(test_scan_share),
+		cmocka_unit_test(test_key_text),
+		cmocka_unit_test(test_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

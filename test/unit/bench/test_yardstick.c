@@ -160,8 +160,7 @@ static void slow_delete(struct slow_lru *lru, uint64_t key)
 {
 	for (unsigned i = 0; i < lru->count; i++) {
 		if (lru->keys[i] == key) {
-			memmove(&lru->keys[i], &lru->keys[i + 1],
-				(lru->count - i - 1) * sizeof(lru->keys[0]));
+			memmove(&lru->keys[i], &lru->keys[i + 1], (lru->count - i - 1) * sizeof(lru->keys[0]));
 			lru->count--;
 			return;
 		}
@@ -171,8 +170,8 @@ static void slow_delete(struct slow_lru *lru, uint64_t key)
 static void test_lru_against_model(void **state)
 {
 	struct zs_yardstick *cache = make(ZS_YARDSTICK_LRU, 16);
-	struct zs_random random = {11};
-	struct slow_lru lru = {0};
+	struct zs_random random = { 11 };
+	struct slow_lru lru = { 0 };
 
 	(void)state;
 	for (unsigned i = 0; i < 100000; i++) {
@@ -204,7 +203,7 @@ static void test_capacity_holds(void **state)
 	for (int policy = 0; policy < ZS_YARDSTICK_POLICIES; policy++) {
 		for (uint64_t capacity = 1; capacity <= 40; capacity += 3) {
 			struct zs_yardstick *cache = make((enum zs_yardstick_policy)policy, capacity);
-			struct zs_random random = {capacity};
+			struct zs_random random = { capacity };
 
 			for (unsigned i = 0; i < 20000; i++) {
 				uint64_t key = zs_random_below(&random, 60);
@@ -226,14 +225,14 @@ static void test_capacity_holds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_lru),
-	    cmocka_unit_test(test_sieve),
-	    cmocka_unit_test(test_sieve_delete_at_hand),
-	    cmocka_unit_test(test_s3fifo_quick_demotion),
-	    cmocka_unit_test(test_s3fifo_main),
-	    cmocka_unit_test(test_deadlines),
-	    cmocka_unit_test(test_lru_against_model),
-	    cmocka_unit_test(test_capacity_holds),
+		cmocka_unit_test(test_lru),
+		cmocka_unit_test(test_sieve),
+		cmocka_unit_test(test_sieve_delete_at_hand),
+		cmocka_unit_test(test_s3fifo_quick_demotion),
+		cmocka_unit_test(test_s3fifo_main),
+		cmocka_unit_test(test_deadlines),
+		cmocka_unit_test(test_lru_against_model),
+		cmocka_unit_test(test_capacity_holds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@
 static void check_frequencies(double alpha)
 {
 	static uint32_t seen[COUNT];
-	struct zs_random random = {7};
+	struct zs_random random = { 7 };
 	struct zs_zipf zipf;
 	double total = 0;
 
@@ -86,9 +86,8 @@ static void test_single(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_uniform),	  cmocka_unit_test(test_below_one),
-	    cmocka_unit_test(test_one_and_above), cmocka_unit_test(test_steps),
-	    cmocka_unit_test(test_single),
+		cmocka_unit_test(test_uniform), cmocka_unit_test(test_below_one), cmocka_unit_test(test_one_and_above),
+		cmocka_unit_test(test_steps),	cmocka_unit_test(test_single),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,7 +40,7 @@ static uint64_t test_ns(void *context)
 	return now_ms * 1000000u;
 }
 
-static const struct zs_clock test_clock = {test_ms, test_ns, NULL};
+static const struct zs_clock test_clock = { test_ms, test_ns, NULL };
 
 static inline int open_engine(enum zs_policy policy)
 {
@@ -61,7 +61,7 @@ static inline int open_engine(enum zs_policy policy)
 	thread = zs_thread_attach(engine);
 	zs_reply_init(&reply, 16u << 20);
 	zs_thread_quiesce(thread);
-	call = (struct zs_call){.thread = thread, .reply = &reply, .argv = arguments};
+	call = (struct zs_call){ .thread = thread, .reply = &reply, .argv = arguments };
 	return thread ? 0 : -1;
 }
 
@@ -108,7 +108,7 @@ static inline void set_arguments(const char *line)
 		char *word = strsep(&rest, " ");
 
 		assert_true(call.argc < MOST_ARGUMENTS);
-		arguments[call.argc++] = (struct zs_argument){(uint8_t *)word, strlen(word)};
+		arguments[call.argc++] = (struct zs_argument){ (uint8_t *)word, strlen(word) };
 	}
 }
 
@@ -123,8 +123,7 @@ static inline int run_arguments(void)
 	if (command->subcommands)
 		command = find_in(command->subcommands, &arguments[1]);
 	assert_non_null(command);
-	assert_true(command->arity > 0 ? (int)call.argc == command->arity
-				       : (int)call.argc >= -command->arity);
+	assert_true(command->arity > 0 ? (int)call.argc == command->arity : (int)call.argc >= -command->arity);
 	call.command = command;
 	reply.used = 0;
 	return command->handler(&call);
@@ -136,8 +135,7 @@ static inline void check_line(const char *line, const char *expected, const char
 	set_arguments(line);
 	_assert_int_equal((LargestIntegralType)run_arguments(), ZS_OK, file, number);
 	if (reply.used != strlen(expected) || memcmp(reply.data, expected, reply.used) != 0) {
-		print_error("%s\nexpected %s\ngot      %.*s\n", line, expected, (int)reply.used,
-			    (char *)reply.data);
+		print_error("%s\nexpected %s\ngot      %.*s\n", line, expected, (int)reply.used, (char *)reply.data);
 		_fail(file, number);
 	}
 	zs_thread_quiesce(thread);

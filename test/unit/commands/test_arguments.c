@@ -2,7 +2,7 @@
 
 #include "server/commands/arguments.h"
 
-static const struct zs_command fake = {.name = "fake"};
+static const struct zs_command fake = { .name = "fake" };
 
 /* Empties the reply, whose text has to be this. */
 static void check_reply(const char *expected)
@@ -14,7 +14,7 @@ static void check_reply(const char *expected)
 
 static void test_words(void **state)
 {
-	const struct zs_argument word = {(const uint8_t *)"KeepTTL", 7};
+	const struct zs_argument word = { (const uint8_t *)"KeepTTL", 7 };
 
 	(void)state;
 	assert_true(zs_argument_is(&word, "KEEPTTL"));
@@ -74,10 +74,10 @@ static void test_set_options(void **state)
 static void test_wrong_set_options(void **state)
 {
 	static const char *const wrong[] = {
-	    "set k v foo",	   "set k v ex",	   "set k v ex 1 px 1",	   "set k v px 1 pxat 1",
-	    "set k v exat 1 ex 1", "set k v ex 1 keepttl", "set k v keepttl px 1", "set k v nx xx",
-	    "set k v xx nx",	   "set k v ifeq",	   "set k v nx ifeq 1",	   "set k v ifeq 1 xx",
-	    "set k v group",	   "set k v persist",	   "set k v get get x",	   "set k v ",
+		"set k v foo",	       "set k v ex",	       "set k v ex 1 px 1",    "set k v px 1 pxat 1",
+		"set k v exat 1 ex 1", "set k v ex 1 keepttl", "set k v keepttl px 1", "set k v nx xx",
+		"set k v xx nx",       "set k v ifeq",	       "set k v nx ifeq 1",    "set k v ifeq 1 xx",
+		"set k v group",       "set k v persist",      "set k v get get x",    "set k v ",
 	};
 	struct zs_write_options options;
 
@@ -98,8 +98,8 @@ static bool parse_getex(const char *line, struct zs_write_options *options)
 
 static void test_getex_options(void **state)
 {
-	static const char *const wrong[] = {"getex k persist ex 1", "getex k ex 1 persist", "getex k keepttl",
-					    "getex k nx", "getex k ex"};
+	static const char *const wrong[] = { "getex k persist ex 1", "getex k ex 1 persist", "getex k keepttl",
+					     "getex k nx", "getex k ex" };
 	struct zs_write_options options;
 
 	(void)state;
@@ -141,15 +141,14 @@ static void test_expire_options(void **state)
 			     "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n");
 	check_expire_options("expire k 1 lt nx",
 			     "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n");
-	check_expire_options("expire k 1 gt lt xx",
-			     "-ERR GT and LT options at the same time are not compatible\r\n");
+	check_expire_options("expire k 1 gt lt xx", "-ERR GT and LT options at the same time are not compatible\r\n");
 }
 
 /* The deadline of `number`, 0 if it was refused as an invalid expire time. */
 static uint64_t deadline_of(const char *number, bool seconds, bool absolute, bool any)
 {
-	struct zs_argument argument = {(const uint8_t *)number, strlen(number)};
-	struct zs_when when = {&argument, seconds, absolute};
+	struct zs_argument argument = { (const uint8_t *)number, strlen(number) };
+	struct zs_when when = { &argument, seconds, absolute };
 	uint64_t deadline = 0;
 
 	call.command = &fake;
@@ -186,7 +185,7 @@ static void test_deadlines(void **state)
 
 static void test_no_deadline_was_given(void **state)
 {
-	struct zs_when when = {0};
+	struct zs_when when = { 0 };
 	uint64_t deadline = 77;
 
 	(void)state;
@@ -197,10 +196,10 @@ static void test_no_deadline_was_given(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_words),	      TEST(test_integer),
-	    TEST(test_set_options),   TEST(test_wrong_set_options),
-	    TEST(test_getex_options), TEST(test_expire_options),
-	    TEST(test_deadlines),     TEST(test_no_deadline_was_given),
+		TEST(test_words),	  TEST(test_integer),
+		TEST(test_set_options),	  TEST(test_wrong_set_options),
+		TEST(test_getex_options), TEST(test_expire_options),
+		TEST(test_deadlines),	  TEST(test_no_deadline_was_given),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

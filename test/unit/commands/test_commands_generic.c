@@ -89,15 +89,14 @@ struct page {
 /* Takes the reply of SCAN apart: its cursor, and how many keys it has; they have to start with `prefix`. */
 static struct page scan(const char *line, const char *prefix)
 {
-	struct page page = {.keys = 0};
+	struct page page = { .keys = 0 };
 	size_t expected;
 	char *p;
 
 	set_arguments(line);
 	assert_int_equal(run_arguments(), ZS_OK);
 	zs_reply_raw(&reply, "", 1);
-	assert_int_equal(
-	    sscanf((char *)reply.data, "*2\r\n$%*u\r\n%23[0-9]\r\n*%zu\r\n", page.cursor, &expected), 2);
+	assert_int_equal(sscanf((char *)reply.data, "*2\r\n$%*u\r\n%23[0-9]\r\n*%zu\r\n", page.cursor, &expected), 2);
 	p = strchr((char *)reply.data + 4, '*');
 	while ((p = strchr(p, '$'))) {
 		p = strchr(p, '\n') + 1;
@@ -110,7 +109,7 @@ static struct page scan(const char *line, const char *prefix)
 
 static void test_scan_pages(void **state)
 {
-	struct page page = {"0", 0};
+	struct page page = { "0", 0 };
 	char line[100];
 	size_t keys = 0, pages = 0;
 
@@ -181,10 +180,8 @@ static void test_object(void **state)
 	CHECK("append k 4", ":45\r\n");
 	CHECK("object encoding k", "$3\r\nraw\r\n");
 	CHECK("object refcount k", ":1\r\n");
-	CHECK("object idletime k",
-	      "-ERR idle time is not tracked: two bits of recency per object are kept\r\n");
-	CHECK("object freq k",
-	      "-ERR access frequency is not tracked: two bits of recency per object are kept\r\n");
+	CHECK("object idletime k", "-ERR idle time is not tracked: two bits of recency per object are kept\r\n");
+	CHECK("object freq k", "-ERR access frequency is not tracked: two bits of recency per object are kept\r\n");
 	set_arguments("object help");
 	assert_int_equal(run_arguments(), ZS_OK);
 	assert_memory_equal(reply.data, "*11\r\n+OBJECT <subcommand>", 23);
@@ -197,6 +194,7 @@ static void test_groups(void **state)
 	(void)state;
 	CHECK("zs.groups", "*0\r\n");
 	CHECK("zs.drop match", ":0\r\n");
+	CHECK("zs.drop ", ":0\r\n");
 	CHECK("set a 1 group match", "+OK\r\n");
 	CHECK("set b 1 group match ex 100", "+OK\r\n");
 	CHECK("set c 1", "+OK\r\n");
@@ -204,14 +202,16 @@ static void test_groups(void **state)
 	CHECK("exists a b c", ":1\r\n");
 	CHECK("zs.drop match", ":0\r\n");
 	CHECK("set a 1 group tick", "+OK\r\n");
-	CHECK("zs.groups",
-	      "*1\r\n*6\r\n$4\r\nname\r\n$4\r\ntick\r\n$7\r\nobjects\r\n:1\r\n$5\r\nslabs\r\n:1\r\n");
+	CHECK("zs.groups", "*1\r\n*6\r\n$4\r\nname\r\n$4\r\ntick\r\n$7\r\nobjects\r\n:1\r\n$5\r\nslabs\r\n:1\r\n");
 	reply.protocol = 3;
-	CHECK("zs.groups",
-	      "*1\r\n%3\r\n$4\r\nname\r\n$4\r\ntick\r\n$7\r\nobjects\r\n:1\r\n$5\r\nslabs\r\n:1\r\n");
+	CHECK("zs.groups", "*1\r\n%3\r\n$4\r\nname\r\n$4\r\ntick\r\n$7\r\nobjects\r\n:1\r\n$5\r\nslabs\r\n:1\r\n");
 	CHECK(line, "-ERR the name of a group has 1 to 255 bytes; this one has 0\r\n");
 	memset(line + strlen(line), 'g', 256);
 	CHECK(line, "-ERR the name of a group has 1 to 255 bytes; this one has 256\r\n");
+	set_arguments("zs.drop x");
+	arguments[1] = (struct zs_argument){ (const uint8_t *)line + 14, 256 };
+	assert_int_equal(run_arguments(), ZS_OK);
+	assert_memory_equal(reply.data, ":0\r\n", 4);
 	line[strlen(line) - 1] = 0;
 	CHECK(line, "+OK\r\n");
 }
@@ -219,16 +219,16 @@ static void test_groups(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_del_exists_touch_type),
-	    TEST(test_expire),
-	    TEST(test_deadline_passes),
-	    TEST(test_deadline_is_reported_as_stored),
-	    TEST(test_scan_pages),
-	    TEST(test_scan_options),
-	    TEST(test_keys),
-	    TEST(test_randomkey),
-	    TEST(test_object),
-	    TEST(test_groups),
+		TEST(test_del_exists_touch_type),
+		TEST(test_expire),
+		TEST(test_deadline_passes),
+		TEST(test_deadline_is_reported_as_stored),
+		TEST(test_scan_pages),
+		TEST(test_scan_options),
+		TEST(test_keys),
+		TEST(test_randomkey),
+		TEST(test_object),
+		TEST(test_groups),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

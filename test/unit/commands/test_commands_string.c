@@ -89,8 +89,8 @@ static void test_mset_and_mget(void **state)
 /* More keys than fit one batch; bytes, numbers and misses in turn. */
 static void test_mget_of_many_keys(void **state)
 {
-	static const char *const keys[] = {"a", "n", "none"};
-	static const char *const values[] = {"$1\r\n3\r\n", "$1\r\n4\r\n", "$-1\r\n"};
+	static const char *const keys[] = { "a", "n", "none" };
+	static const char *const values[] = { "$1\r\n3\r\n", "$1\r\n4\r\n", "$-1\r\n" };
 	char line[1000] = "mget";
 	char expected[1000] = "*70\r\n";
 	size_t line_used = strlen(line), expected_used = strlen(expected);
@@ -100,8 +100,8 @@ static void test_mget_of_many_keys(void **state)
 	CHECK("incrby n 4", ":4\r\n");
 	for (int i = 0; i < 70; i++) {
 		line_used += (size_t)snprintf(line + line_used, sizeof(line) - line_used, " %s", keys[i % 3]);
-		expected_used += (size_t)snprintf(expected + expected_used, sizeof(expected) - expected_used,
-						  "%s", values[i % 3]);
+		expected_used +=
+		    (size_t)snprintf(expected + expected_used, sizeof(expected) - expected_used, "%s", values[i % 3]);
 	}
 	CHECK(line, expected);
 }
@@ -210,27 +210,26 @@ static void test_floats(void **state)
 	CHECK("incrbyfloat f 1", "-ERR value is not a valid float\r\n");
 	CHECK("set f ", "+OK\r\n");
 	CHECK("incrbyfloat f 1", "-ERR value is not a valid float\r\n");
-	CHECK("incrbyfloat g 0x1p15000",
-	      "-ERR object of 4517 bytes (key 1, value 4516) does not fit one slab; "
-	      "the limit is 4032 bytes\r\n");
+	CHECK("incrbyfloat g 0x1p15000", "-ERR object of 4517 bytes (key 1, value 4516) does not fit one slab; "
+					 "the limit is 4032 bytes\r\n");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_get_and_set),
-	    TEST(test_conditions),
-	    TEST(test_ifeq_compares_a_counter_as_its_decimal),
-	    TEST(test_time_to_live),
-	    TEST(test_getex),
-	    TEST(test_mset_and_mget),
-	    TEST(test_mget_of_many_keys),
-	    TEST(test_ranges),
-	    TEST(test_append_and_setrange),
-	    TEST(test_deadline_outlives_updates),
-	    TEST(test_numbers_show_as_decimals),
-	    TEST(test_increments),
-	    TEST(test_floats),
+		TEST(test_get_and_set),
+		TEST(test_conditions),
+		TEST(test_ifeq_compares_a_counter_as_its_decimal),
+		TEST(test_time_to_live),
+		TEST(test_getex),
+		TEST(test_mset_and_mget),
+		TEST(test_mget_of_many_keys),
+		TEST(test_ranges),
+		TEST(test_append_and_setrange),
+		TEST(test_deadline_outlives_updates),
+		TEST(test_numbers_show_as_decimals),
+		TEST(test_increments),
+		TEST(test_floats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

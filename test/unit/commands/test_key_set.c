@@ -79,9 +79,9 @@ static void test_full_reply(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_each_key_once),
-	    cmocka_unit_test(test_many_keys_twice),
-	    cmocka_unit_test(test_full_reply),
+		cmocka_unit_test(test_each_key_once),
+		cmocka_unit_test(test_many_keys_twice),
+		cmocka_unit_test(test_full_reply),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

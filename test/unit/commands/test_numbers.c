@@ -70,25 +70,25 @@ static void test_format_and_parse_agree(void **state)
 static void test_only_canonical_integers(void **state)
 {
 	static const char *const wrong[] = {
-	    "",
-	    "-",
-	    "+1",
-	    " 1",
-	    "1 ",
-	    "01",
-	    "-0",
-	    "-01",
-	    "00",
-	    "1.0",
-	    "0x1",
-	    "1e3",
-	    "--1",
-	    "9223372036854775808",
-	    "-9223372036854775809",
-	    "18446744073709551616",
-	    "99999999999999999999",
-	    "100000000000000000000",
-	    "-100000000000000000000",
+		"",
+		"-",
+		"+1",
+		" 1",
+		"1 ",
+		"01",
+		"-0",
+		"-01",
+		"00",
+		"1.0",
+		"0x1",
+		"1e3",
+		"--1",
+		"9223372036854775808",
+		"-9223372036854775809",
+		"18446744073709551616",
+		"99999999999999999999",
+		"100000000000000000000",
+		"-100000000000000000000",
 	};
 	int64_t value = 77;
 
@@ -122,7 +122,7 @@ static void test_unsigned(void **state)
 static void test_float_parse(void **state)
 {
 	static const char *const wrong[] = {
-	    "", " 1", "1 ", "\t1", "abc", "1.5x", "nan", "-nan", "1e5000", "-1e5000", "1e-5000", "--1", "1,5",
+		"", " 1", "1 ", "\t1", "abc", "1.5x", "nan", "-nan", "1e5000", "-1e5000", "1e-5000", "--1", "1,5",
 	};
 	static char long_text[ZS_FLOAT_MAX];
 	long double value = 77;
@@ -174,12 +174,12 @@ static void test_float_format(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_format),
-	    cmocka_unit_test(test_format_and_parse_agree),
-	    cmocka_unit_test(test_only_canonical_integers),
-	    cmocka_unit_test(test_unsigned),
-	    cmocka_unit_test(test_float_parse),
-	    cmocka_unit_test(test_float_format),
+		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_format_and_parse_agree),
+		cmocka_unit_test(test_only_canonical_integers),
+		cmocka_unit_test(test_unsigned),
+		cmocka_unit_test(test_float_parse),
+		cmocka_unit_test(test_float_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

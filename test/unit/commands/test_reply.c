@@ -213,15 +213,15 @@ static void test_one_reply_beyond_the_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_both_dialects_agree),
-	    TEST(test_resp2),
-	    TEST(test_resp3),
-	    TEST(test_error_is_one_line),
-	    TEST(test_every_length_of_bulk),
-	    TEST(test_insert_before_what_was_written),
-	    TEST(test_insert_into_a_full_buffer_lets_it_grow),
-	    TEST(test_limit_is_kept_and_overflow_is_for_good),
-	    TEST(test_one_reply_beyond_the_limit),
+		TEST(test_both_dialects_agree),
+		TEST(test_resp2),
+		TEST(test_resp3),
+		TEST(test_error_is_one_line),
+		TEST(test_every_length_of_bulk),
+		TEST(test_insert_before_what_was_written),
+		TEST(test_insert_into_a_full_buffer_lets_it_grow),
+		TEST(test_limit_is_kept_and_overflow_is_for_good),
+		TEST(test_one_reply_beyond_the_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
