@@ -11,6 +11,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -31,7 +32,7 @@ def parse_size(text):
 def parser(description):
     """The options that every script has."""
     own = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    own.add_argument("--build", default=os.path.join(ROOT, "build"), help="build directory, its programs in bin/ [build]")
+    own.add_argument("--build", default=os.path.join(ROOT, "build"), help="build directory [build]")
     own.add_argument("--zslabd", help="the daemon to measure [BUILD/bin/zslabd]")
     own.add_argument("--zslabd-args", default="", help="more arguments for it, in one string")
     own.add_argument("--server-core", type=int, default=0, help="the core of the servers [0]")
@@ -89,13 +90,14 @@ class Server:
         self.command = [part.replace("@PORT@", str(self.port)) for part in command]
 
     def __enter__(self):
-        self.log = open(os.path.join("/tmp", f"zs-bench-{os.getpid()}-{self.name}.log"), "w+")
+        self.log = tempfile.TemporaryFile("w+")
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", self.port))
             except OSError as error:
-                raise Failure(f"port {self.port} for {self.name}: {error.strerror}; choose others with --port") from None
+                raise Failure(f"port {self.port} for {self.name}: {error.strerror}; "
+                              "choose others with --port") from None
         self.process = subprocess.Popen(["taskset", "-c", str(self.core)] + self.command, stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=subprocess.STDOUT)
         try:
@@ -130,7 +132,6 @@ class Server:
                 self.process.kill()
                 self.process.wait()
         self.log.close()
-        os.unlink(self.log.name)
 
     def pause(self):
         """A stopped server cannot disturb the one that is measured."""
@@ -162,7 +163,8 @@ class Server:
 
     def command_reply(self, *words):
         """One RESP command; returns its reply as bytes (the body of a bulk string), raises Failure on an error."""
-        request = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in (str(w).encode() for w in words))
+        parts = [str(word).encode() for word in words]
+        request = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
         with socket.create_connection(("127.0.0.1", self.port), 600) as connection:
             connection.sendall(request)
             stream = connection.makefile("rb")

@@ -24,7 +24,7 @@ static const struct unit time_units[] = {
 	{ "us", 1 },
 	{ "ms", 1000 },
 	{ "s", 1000000 },
-	{ "m", 60 * 1000000 },
+	{ "m", INT64_C(60) * 1000000 },
 	{ "h", INT64_C(3600) * 1000000 },
 	{ "d", INT64_C(86400) * 1000000 },
 	{ 0, 0 },
@@ -172,7 +172,7 @@ static bool parse_duration(const struct zs_option *option, const char *suffix, i
 	int64_t to = factor_of(time_units, option->unit);
 	int64_t us;
 
-	if (!from || __builtin_mul_overflow(*number, from, &us) || us % to)
+	if (!from || !to || __builtin_mul_overflow(*number, from, &us) || us % to)
 		return false;
 	*number = us / to;
 	return true;

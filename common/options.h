@@ -39,7 +39,7 @@ struct zs_option {
 	int64_t min, max;     /* of numbers, in the unit they are kept in */
 	const char *unit;     /* of durations: "us", "ms", "s" */
 	const char *words;    /* "auto|uring|epoll" */
-	unsigned flags;
+	uint64_t flags;
 	const char *help;
 };
 

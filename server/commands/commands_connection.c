@@ -19,7 +19,8 @@ bool zs_password_is_set(struct zs_node *node)
 	return password[0] != 0;
 }
 
-bool zs_password_is_right(struct zs_node *node, const struct zs_argument *given)
+/* Takes the same time for all wrong ones of one length. */
+static bool password_is_right(struct zs_node *node, const struct zs_argument *given)
 {
 	char password[ZS_OPTION_TEXT_MAX];
 	unsigned difference;
@@ -33,12 +34,16 @@ bool zs_password_is_right(struct zs_node *node, const struct zs_argument *given)
 	return difference == 0;
 }
 
-/* The one user is "default". False: answered with an error. */
-static bool log_in(struct zs_call *call, const struct zs_argument *user, const struct zs_argument *password)
+/* The one user there is. */
+static bool is_default_user(const struct zs_argument *user)
 {
-	bool known = !user || (user->size == 7 && memcmp(user->data, "default", 7) == 0);
+	return user->size == 7 && memcmp(user->data, "default", 7) == 0;
+}
 
-	if (known && (!zs_password_is_set(call->node) || zs_password_is_right(call->node, password))) {
+/* False: answered with an error. */
+static bool log_in(struct zs_call *call, bool user_is_known, const struct zs_argument *password)
+{
+	if (user_is_known && (!zs_password_is_set(call->node) || password_is_right(call->node, password))) {
 		call->client->authenticated = true;
 		return true;
 	}
@@ -54,7 +59,7 @@ static int handle_auth(struct zs_call *call)
 		zs_reply_error(call->reply,
 			       "ERR AUTH <password> called without any password configured for the default "
 			       "user. Are you sure your configuration is correct?");
-	} else if (log_in(call, call->argc == 3 ? &call->argv[1] : 0, &call->argv[call->argc - 1])) {
+	} else if (log_in(call, call->argc == 2 || is_default_user(&call->argv[1]), &call->argv[call->argc - 1])) {
 		zs_reply_ok(call->reply);
 	}
 	return ZS_OK;
@@ -74,7 +79,7 @@ static bool parse_hello_options(struct zs_call *call, struct hello *hello)
 		size_t more = call->argc - i - 1;
 
 		if (zs_argument_is(option, "auth") && more >= 2) {
-			if (!log_in(call, &call->argv[i + 1], &call->argv[i + 2]))
+			if (!log_in(call, is_default_user(&call->argv[i + 1]), &call->argv[i + 2]))
 				return false;
 			i += 2;
 		} else if (zs_argument_is(option, "setname") && more >= 1) {

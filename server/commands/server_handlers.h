@@ -33,9 +33,6 @@ void zs_reply_text(struct zs_call *call, struct zs_reply *text);
 /* Most bytes that such a text may have. */
 #define ZS_TEXT_MAX (256u << 20)
 
-/* Does one of the passwords open the door? Takes the same time for all wrong ones of one length. */
-bool zs_password_is_right(struct zs_node *node, const struct zs_argument *password);
-
 /* Is there a password at all? */
 bool zs_password_is_set(struct zs_node *node);
 

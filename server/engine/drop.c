@@ -8,6 +8,7 @@
 
 #include "server/engine/group.h"
 #include "server/engine/lifetime.h"
+#include "server/engine/resize.h"
 #include "server/engine/slab.h"
 #include "server/engine/upkeep.h"
 
@@ -98,13 +99,14 @@ int zs_drop(struct zs_thread *thread, const void *name, size_t size, uint64_t *d
 	return objects ? ZS_OK : ZS_ENOTFOUND;
 }
 
-/* Frames from `first` to `end`. */
-static void flush_range(struct zs_thread *thread, struct zs_part *part, uint32_t first, uint32_t end)
+/* Frames from `first` to `end`. Index tables lie from virgin_end on; their bytes must not be taken for a header. */
+static void flush_range(struct zs_thread *thread, struct zs_part *part, uint32_t first, uint32_t end,
+			uint32_t virgin_end)
 {
 	for (uint32_t id = first; id < end; id++) {
 		if (id + AHEAD < end)
 			__builtin_prefetch(zs_frame(part, id + AHEAD), 1);
-		if (in_use(part, id))
+		if (!(id >= virgin_end && zs_resize_is_table(part, id)) && in_use(part, id))
 			drop_slab(thread, part, id);
 	}
 }
@@ -125,8 +127,8 @@ void zs_flush(struct zs_thread *thread)
 		virgin = part->virgin;
 		virgin_end = part->virgin_end;
 		pthread_mutex_unlock(&part->lock);
-		flush_range(thread, part, 0, virgin);
-		flush_range(thread, part, virgin_end, part->frame_count);
+		flush_range(thread, part, 0, virgin, virgin_end);
+		flush_range(thread, part, virgin_end, part->frame_count, virgin_end);
 	}
 	zs_fetch_add(&engine->flushes, 1);
 	pthread_mutex_unlock(&engine->flush_lock);

@@ -438,7 +438,7 @@ void zs_engine_stats(struct zs_engine *engine, struct zs_stats *s)
 		add_part_stats(&engine->parts[p], &f, s);
 		for (unsigned i = 0; i < engine->threads_max; i++) {
 			if (engine->threads[i])
-				s->open_slabs += zs_place_open_count(engine->threads[i]->parts[p]);
+				s->open_slabs += zs_load(&engine->threads[i]->parts[p]->open_count);
 		}
 	}
 	pthread_mutex_unlock(&engine->threads_lock);

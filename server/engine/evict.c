@@ -56,7 +56,7 @@ static uint32_t take_sparse(struct zs_part *part)
 		zs_store(&part->sparse_count, part->sparse_count - 1);
 		if (!(zs_fetch_and(&slab->lifetime, ~ZS_SLAB_SPARSE) & ZS_SLAB_SPARSE) || !zs_slab_claim(part, id))
 			continue;
-		if (zs_slab_live_count(slab) <= zs_identity_slots(zs_load(&slab->identity)) / 2)
+		if (zs_slab_is_sparse(slab))
 			found = id;
 		else
 			zs_slab_release(part, id);
@@ -83,22 +83,10 @@ bool zs_evict_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id
 bool zs_evict_merge_sparse(struct zs_thread *thread, struct zs_part *part)
 {
 	uint32_t id = take_sparse(part);
-	struct zs_residents residents;
-	struct zs_slab *slab;
-	bool main;
 
 	if (id == ZS_SLAB_NONE)
 		return false;
-	slab = zs_frame(part, id);
-	main = zs_load(&slab->lifetime) & ZS_SLAB_MAIN;
-	zs_residents_list(part, id, false, &residents);
-	for (uint32_t i = 0; i < residents.count; i++) {
-		uint32_t slot = residents.slots[i];
-		uint32_t recency = zs_slab_recency(slab, zs_identity_slots(zs_load(&slab->identity)), slot);
-
-		if (zs_move_object(thread, part, id, slot, residents.hashes[i], main, recency) == ZS_MOVED)
-			zs_count(thread, moved_merge, 1);
-	}
+	zs_move_survivors(thread, part, id, &thread->counters.moved_merge);
 	return zs_evict_retire(thread, part, id);
 }
 
@@ -120,7 +108,8 @@ static void judge_object(struct zs_thread *thread, struct zs_part *part, const s
 	}
 	if (verdict.keep) {
 		enum zs_moved moved =
-			zs_move_object(thread, part, id, slot, hash, verdict.main, verdict.recency);
+			zs_move_object(thread, part, id, slot, hash,
+				       (struct zs_move){ verdict.main, false, verdict.recency });
 
 		if (moved == ZS_MOVED)
 			zs_count(thread, moved_evict, 1);

@@ -35,7 +35,7 @@ void zs_bucket_lock(struct zs_bucket *bucket)
 
 void zs_bucket_unlock(struct zs_bucket *bucket)
 {
-	zs_store_release(&bucket->sequence, (uint16_t)(bucket->sequence + 1));
+	zs_store_release(&bucket->sequence, (uint16_t)(zs_load(&bucket->sequence) + 1));
 }
 
 void zs_bucket_set(struct zs_bucket *bucket, uint32_t entry, uint8_t tag, uint32_t id, uint32_t slot)
@@ -375,7 +375,8 @@ static void remove_from_overflow(struct zs_locked *locked, uint32_t id, uint32_t
 		struct zs_overflow_entry *e = &overflow->entries[i];
 
 		if (e->hash == locked->hash && e->id == id && e->slot == slot) {
-			*e = overflow->entries[--overflow->count];
+			zs_store(&overflow->count, overflow->count - 1);
+			*e = overflow->entries[overflow->count];
 			i--;
 		} else if (first_bucket(&locked->table, e->hash) == locked->first) {
 			others = true;
@@ -402,8 +403,10 @@ static bool insert_into_overflow(struct zs_locked *locked, uint32_t id, uint32_t
 
 	pthread_mutex_lock(&overflow->lock);
 	room = overflow->count < sizeof(overflow->entries) / sizeof(overflow->entries[0]);
-	if (room)
-		overflow->entries[overflow->count++] = (struct zs_overflow_entry){ locked->hash, id, slot };
+	if (room) {
+		overflow->entries[overflow->count] = (struct zs_overflow_entry){ locked->hash, id, slot };
+		zs_store(&overflow->count, overflow->count + 1);
+	}
 	pthread_mutex_unlock(&overflow->lock);
 	if (room)
 		zs_bucket_set_flag(locked->first, ZS_BUCKET_OVERFLOW);

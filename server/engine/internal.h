@@ -177,6 +177,7 @@ struct zs_figures {
 struct zs_thread_part {
 	struct zs_open open[ZS_OPEN_SETS][ZS_OPEN_WAYS];
 	struct zs_figures figures;
+	uint32_t open_count; /* lanes with a slab */
 	uint32_t mixed_size; /* running mean of mixed objects' sizes, times 16 */
 	uint8_t shapes[256]; /* how often a shape was seen lately */
 	uint32_t shapes_seen;

@@ -58,7 +58,8 @@ void zs_clean_dropped(struct zs_thread *thread, struct zs_part *part, uint32_t i
 }
 
 /* What zs_place needs to know to put this object elsewhere. False if the object has ended. */
-static bool describe(const struct zs_part *part, uint32_t id, uint32_t slot, bool main, struct zs_wanted *wanted)
+static bool describe(const struct zs_part *part, uint32_t id, uint32_t slot, struct zs_move how,
+		     struct zs_wanted *wanted)
 {
 	const struct zs_slab *slab = zs_frame(part, id);
 	uint64_t identity = zs_load(&slab->identity);
@@ -69,7 +70,8 @@ static bool describe(const struct zs_part *part, uint32_t id, uint32_t slot, boo
 		return false;
 	memset(wanted, 0, sizeof(*wanted));
 	wanted->counter = zs_lifetime_kind(lifetime) == ZS_KIND_COUNTER;
-	wanted->main = main;
+	wanted->main = how.main;
+	wanted->gentle = how.gentle;
 	wanted->mover = true;
 	wanted->unit = zs_lifetime_unit(lifetime);
 	wanted->deadline = zs_slab_deadline(slab, identity, lifetime, slot);
@@ -118,7 +120,7 @@ static bool relocate(struct zs_thread *thread, struct zs_part *part, struct zs_l
 }
 
 enum zs_moved zs_move_object(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint32_t slot, uint64_t hash,
-			     bool main, uint32_t recency)
+			     struct zs_move how)
 {
 	uint64_t flushes = __atomic_load_n(&part->engine->flushes, __ATOMIC_SEQ_CST);
 	struct zs_wanted wanted;
@@ -128,11 +130,11 @@ enum zs_moved zs_move_object(struct zs_thread *thread, struct zs_part *part, uin
 
 	if (flushes & 1)
 		return ZS_NO_ROOM; /* the flush is about to end the object */
-	if (!describe(part, id, slot, main, &wanted))
+	if (!describe(part, id, slot, how, &wanted))
 		return ZS_GONE;
 	if (zs_place(thread, part, &wanted, &spot))
 		return ZS_NO_ROOM;
-	zs_slab_set_recency(spot.slab, zs_identity_slots(zs_load(&spot.slab->identity)), spot.slot, recency);
+	zs_slab_set_recency(spot.slab, zs_identity_slots(zs_load(&spot.slab->identity)), spot.slot, how.recency);
 	zs_index_lock(thread, part, hash, &locked);
 	done = relocate(thread, part, &locked, id, slot, &wanted, flushes, &spot);
 	zs_index_unlock(&locked);
@@ -140,4 +142,30 @@ enum zs_moved zs_move_object(struct zs_thread *thread, struct zs_part *part, uin
 		return ZS_MOVED;
 	zs_place_undo(&spot);
 	return zs_slab_is_live(zs_frame(part, id), slot) ? ZS_NO_ROOM : ZS_GONE;
+}
+
+void zs_move_survivors(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint64_t *moved)
+{
+	struct zs_slab *slab = zs_frame(part, id);
+	uint64_t identity = zs_load(&slab->identity);
+	uint64_t lifetime = zs_load(&slab->lifetime);
+	struct zs_residents residents;
+
+	zs_residents_list(part, id, false, &residents);
+	for (uint32_t i = 0; i < residents.count; i++) {
+		uint32_t slot = residents.slots[i];
+		uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
+		struct zs_move how = {
+			.main = lifetime & ZS_SLAB_MAIN,
+			.gentle = moved == &thread->counters.moved_merge,
+			.recency = zs_slab_recency(slab, zs_identity_slots(identity), slot),
+		};
+
+		if (deadline && deadline <= zs_now(thread)) {
+			if (zs_end_object(thread, part, id, slot, residents.hashes[i]))
+				zs_count(thread, expired_objects, 1);
+		} else if (moved && zs_move_object(thread, part, id, slot, residents.hashes[i], how) == ZS_MOVED) {
+			zs_store(moved, *moved + 1);
+		}
+	}
 }

@@ -25,12 +25,24 @@ enum zs_moved {
 	ZS_NO_ROOM, /* it is where it was */
 };
 
-/* Copies an object into an open slab of the same lifetime and group, of the main queue if `main`; ends the old one. */
+struct zs_move {
+	bool main;	  /* the copy is of the main queue */
+	bool gentle;	  /* see struct zs_wanted */
+	uint32_t recency; /* that it starts with */
+};
+
+/* Copies an object into an open slab of the same lifetime and group; ends the old one. */
 enum zs_moved zs_move_object(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint32_t slot, uint64_t hash,
-			     bool main, uint32_t recency);
+			     struct zs_move how);
 
 /* Ends an object and its index entry. False if it had ended already; its entry is gone in any case. */
 bool zs_end_object(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint32_t slot, uint64_t hash);
+
+/*
+ * Ends what has expired in a slab, and copies the rest forward, counted in *moved; with NULL the rest stays. Moving for
+ * the sake of merging (*moved is the thread's moved_merge) is gentle.
+ */
+void zs_move_survivors(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint64_t *moved);
 
 /* Removes the index entries of a slab that was dropped. */
 void zs_clean_dropped(struct zs_thread *thread, struct zs_part *part, uint32_t id);

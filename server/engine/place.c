@@ -14,6 +14,9 @@
 #define SHAPE_COMMON 64
 #define SHAPE_PERIOD 2048
 
+/* A thread opens no more slabs than this in one partition. */
+#define OPEN_MAX 128
+
 /* Deadlines within 8 units (at most TTL/12) share a window. */
 #define WINDOW_SHIFT 3
 
@@ -110,6 +113,10 @@ static void list_partial(struct zs_thread *thread, struct zs_open *open, struct 
 	entry->id = id;
 	entry->generation = generation;
 	dead_slots(slab, entry->room);
+	if (room_is_empty(entry->room)) {
+		zs_fetch_and(&slab->lifetime, ~ZS_SLAB_LISTED);
+		return;
+	}
 	entry->stamp = zs_epoch_stamp(part->engine->epoch);
 	ring->count++;
 	thread->want_epoch = true;
@@ -119,13 +126,11 @@ void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 {
 	struct zs_slab *slab = zs_frame(part, id);
 	uint64_t lifetime = zs_load(&slab->lifetime);
-	uint32_t live = zs_slab_live_count(slab);
-	uint32_t slots = zs_identity_slots(zs_load(&slab->identity));
 	struct zs_open *open;
 
 	if (lifetime & (ZS_SLAB_OPEN | ZS_SLAB_CLAIMED))
 		return;
-	if (live <= slots / 2 && !(lifetime & ZS_SLAB_SPARSE))
+	if (!(lifetime & ZS_SLAB_SPARSE) && zs_slab_is_sparse(slab))
 		zs_evict_note_sparse(part, id);
 	if (lifetime & ZS_SLAB_LISTED || zs_lifetime_kind(lifetime) == ZS_KIND_MIXED)
 		return;
@@ -141,13 +146,17 @@ void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 
 static void seal_lane(struct zs_thread *thread, struct zs_open *open, struct zs_part *part, struct zs_lane *lane)
 {
+	struct zs_thread_part *tp = thread->parts[part->number];
 	struct zs_slab *slab = lane->slab;
 	uint32_t id = lane->id;
 	uint64_t dead[4];
 
 	lane->slab = NULL;
+	zs_store(&tp->open_count, tp->open_count - 1);
 	zs_fetch_and(&slab->lifetime, ~ZS_SLAB_LISTED);
 	zs_slab_seal(thread, part, id);
+	if (zs_slab_is_sparse(slab))
+		zs_evict_note_sparse(part, id);
 	if (class_kind(open->class) == ZS_KIND_MIXED)
 		return;
 	dead_slots(slab, dead);
@@ -155,8 +164,43 @@ static void seal_lane(struct zs_thread *thread, struct zs_open *open, struct zs_
 		list_partial(thread, open, part, id);
 }
 
-/* The class's entry in the thread's table; the entry used longest ago makes way. */
-static struct zs_open *get_open(struct zs_thread *thread, struct zs_part *part, uint64_t class)
+/*
+ * How many slabs a thread may have open: all threads together a sixteenth of the memory, and no more than some classes
+ * can use. Each is half empty on average.
+ */
+static uint32_t open_limit(const struct zs_part *part)
+{
+	uint32_t threads = zs_load(&part->engine->epoch->used);
+	uint32_t limit = part->frame_count / 16 / (threads ? threads : 1);
+
+	if (limit < 4)
+		return 4;
+	return limit < OPEN_MAX ? limit : OPEN_MAX;
+}
+
+/* Seals the open slab that was used longest ago. */
+static void seal_least_used(struct zs_thread *thread, struct zs_part *part)
+{
+	struct zs_thread_part *tp = thread->parts[part->number];
+	struct zs_open *owner = NULL;
+	struct zs_lane *least = NULL;
+
+	for (unsigned i = 0; i < ZS_OPEN_SETS * ZS_OPEN_WAYS; i++) {
+		struct zs_open *open = &tp->open[i / ZS_OPEN_WAYS][i % ZS_OPEN_WAYS];
+
+		for (unsigned k = 0; k < ZS_LANES; k++) {
+			if (open->lanes[k].slab && (!least || open->lanes[k].touched < least->touched)) {
+				least = &open->lanes[k];
+				owner = open;
+			}
+		}
+	}
+	if (least)
+		seal_lane(thread, owner, part, least);
+}
+
+/* The class's entry in the thread's table; the entry used longest ago makes way, unless `gentle`: then NULL. */
+static struct zs_open *get_open(struct zs_thread *thread, struct zs_part *part, uint64_t class, bool gentle)
 {
 	struct zs_thread_part *tp = thread->parts[part->number];
 	struct zs_open *open = find_open(tp, class);
@@ -169,6 +213,8 @@ static struct zs_open *get_open(struct zs_thread *thread, struct zs_part *part, 
 			if (set[i].used_at < open->used_at)
 				open = &set[i];
 		}
+		if (open->class && gentle)
+			return NULL;
 		for (unsigned i = 0; i < ZS_LANES; i++) {
 			if (open->lanes[i].slab)
 				seal_lane(thread, open, part, &open->lanes[i]);
@@ -198,7 +244,11 @@ static uint32_t mixed_slots(struct zs_thread_part *tp, uint32_t size)
 	uint32_t slots = (ZS_FRAME_SIZE - 64) / ((mean < size ? mean : size) / 2 + mean / 2 + 4);
 
 	slots = (slots + slots / 4 + 8) & ~7u;
-	return slots > ZS_SLOTS_MAX ? ZS_SLOTS_MAX : slots;
+	slots = slots > ZS_SLOTS_MAX ? ZS_SLOTS_MAX : slots;
+	/* The object at hand must fit, however small the others are. */
+	while (slots > 1 && zs_column_offset(slots) + zs_record_size(1) + size > ZS_FRAME_SIZE)
+		slots /= 2;
+	return slots;
 }
 
 /* Takes a new slab into a lane. */
@@ -284,14 +334,27 @@ static bool open_partial(struct zs_open *open, struct zs_part *part, uint64_t de
 static int fill_lane(struct zs_thread *thread, struct zs_part *part, const struct zs_wanted *wanted,
 		     struct zs_open *open, struct zs_lane *lane)
 {
+	struct zs_thread_part *tp = thread->parts[part->number];
+	int error;
+
 	lane->touched = thread->operation;
-	if (class_kind(open->class) != ZS_KIND_MIXED && open_partial(open, part, wanted->deadline, lane))
+	if (tp->open_count >= open_limit(part)) {
+		if (wanted->gentle)
+			return ZS_EAGAIN;
+		seal_least_used(thread, part);
+	}
+	if (class_kind(open->class) != ZS_KIND_MIXED && open_partial(open, part, wanted->deadline, lane)) {
+		zs_store(&tp->open_count, tp->open_count + 1);
 		return ZS_OK;
+	}
 	if (!wanted->mover && zs_slab_available(part) < zs_evict_reserve(part)) {
 		/* Evicting may use our own open slabs, so it is done by zs_place when it holds none of them. */
 		return ZS_EAGAIN;
 	}
-	return open_new(thread, part, wanted, open->class, lane);
+	error = open_new(thread, part, wanted, open->class, lane);
+	if (!error)
+		zs_store(&tp->open_count, tp->open_count + 1);
+	return error;
 }
 
 /* ---- choosing a slot ---- */
@@ -328,9 +391,13 @@ static int place_uniform(struct zs_thread *thread, struct zs_part *part, const s
 	struct zs_lane *lane = unit ? lane_for_window(open, (uint32_t)window) : &open->lanes[0];
 	uint8_t byte = 0;
 
-	if (lane->slab && (is_dropped(lane) || room_is_empty(lane->room) ||
-			   !fits_lifetime(lane->slab, wanted->deadline, &byte)))
+	if (lane->slab && (is_dropped(lane) || room_is_empty(lane->room)))
 		seal_lane(thread, open, part, lane);
+	if (lane->slab && !fits_lifetime(lane->slab, wanted->deadline, &byte)) {
+		if (wanted->gentle)
+			return ZS_EAGAIN;
+		seal_lane(thread, open, part, lane);
+	}
 	if (!lane->slab) {
 		int error = fill_lane(thread, part, wanted, open, lane);
 
@@ -366,7 +433,7 @@ static int mixed_room(const struct zs_lane *lane, uint32_t unit)
 	return lane->used < slots ? (int)lane->start - (int)records_end : -1;
 }
 
-/* The lane with the least room that suffices; else an empty one, else the fullest, emptied. */
+/* The lane with the least room that suffices; else an empty one, else the fullest, emptied, or NULL if gentle. */
 static struct zs_lane *best_fit(struct zs_thread *thread, struct zs_part *part, const struct zs_wanted *wanted,
 				struct zs_open *open)
 {
@@ -382,12 +449,15 @@ static struct zs_lane *best_fit(struct zs_thread *thread, struct zs_part *part, 
 		uint8_t byte;
 		int room;
 
-		if (lane->slab && (is_dropped(lane) || !fits_lifetime(lane->slab, wanted->deadline, &byte)))
+		if (lane->slab && (is_dropped(lane) || (!wanted->gentle &&
+							!fits_lifetime(lane->slab, wanted->deadline, &byte))))
 			seal_lane(thread, open, part, lane);
 		if (!lane->slab) {
 			empty = lane;
 			continue;
 		}
+		if (!fits_lifetime(lane->slab, wanted->deadline, &byte))
+			continue;
 		room = mixed_room(lane, class_unit(open->class));
 		if (room >= size && (!best || room < best_room)) {
 			best = lane;
@@ -398,7 +468,7 @@ static struct zs_lane *best_fit(struct zs_thread *thread, struct zs_part *part, 
 			least_room = room;
 		}
 	}
-	if (best || empty)
+	if (best || empty || wanted->gentle)
 		return best ? best : empty;
 	seal_lane(thread, open, part, fullest);
 	return fullest;
@@ -415,6 +485,8 @@ static int place_mixed(struct zs_thread *thread, struct zs_part *part, const str
 	uint8_t *at;
 	uint8_t byte;
 
+	if (!lane)
+		return ZS_EAGAIN;
 	tp->mixed_size = tp->mixed_size ? tp->mixed_size - tp->mixed_size / 16 + size : size * 16;
 	if (!lane->slab) {
 		int error = fill_lane(thread, part, wanted, open, lane);
@@ -478,11 +550,13 @@ static uint64_t choose_class(struct zs_thread *thread, struct zs_part *part, con
 static int try_place(struct zs_thread *thread, struct zs_part *part, const struct zs_wanted *wanted, uint64_t class,
 		     struct zs_spot *spot)
 {
-	struct zs_open *open = get_open(thread, part, class);
+	struct zs_open *open = get_open(thread, part, class, wanted->gentle);
 	uint64_t identity;
 	uint64_t lifetime;
 	int error;
 
+	if (!open)
+		return ZS_EAGAIN;
 	if (class_kind(class) == ZS_KIND_MIXED)
 		error = place_mixed(thread, part, wanted, open, spot);
 	else
@@ -559,19 +633,6 @@ void zs_place_seal(struct zs_thread *thread, struct zs_part *part, bool all)
 			}
 		}
 	}
-}
-
-uint32_t zs_place_open_count(const struct zs_thread_part *tp)
-{
-	uint32_t count = 0;
-
-	for (unsigned s = 0; s < ZS_OPEN_SETS; s++) {
-		for (unsigned w = 0; w < ZS_OPEN_WAYS; w++) {
-			for (unsigned i = 0; i < ZS_LANES; i++)
-				count += zs_load(&tp->open[s][w].lanes[i].slab) != NULL;
-		}
-	}
-	return count;
 }
 
 void zs_place_free(struct zs_thread *thread, struct zs_part *part)

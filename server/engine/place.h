@@ -19,6 +19,7 @@ struct zs_wanted {
 	bool counter;	   /* an integer; value_size is 8 then */
 	bool main;	   /* of the main queue */
 	bool mover;	   /* background work: may use the reserve, must not evict */
+	bool gentle;	   /* merging: must not push another class's slab out, or it would only move the problem */
 	uint32_t unit;	   /* of the lifetime; 0: choose for the deadline */
 	uint64_t deadline; /* 0: none */
 	size_t key_size;
@@ -55,9 +56,6 @@ void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 
 /* Seals the thread's open slabs in which everything has expired or was dropped, so that upkeep can visit them; or all. */
 void zs_place_seal(struct zs_thread *thread, struct zs_part *part, bool all);
-
-/* Open slabs of the thread in this partition. */
-uint32_t zs_place_open_count(const struct zs_thread_part *tp);
 
 /* Frees what the thread holds; all its slabs are sealed. */
 void zs_place_free(struct zs_thread *thread, struct zs_part *part);

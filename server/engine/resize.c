@@ -49,7 +49,7 @@ static struct zs_bucket *take_table(struct zs_part *part, uint32_t buckets)
 
 	pthread_mutex_lock(&part->lock);
 	if (part->virgin_end - part->virgin >= frames) {
-		part->virgin_end -= frames;
+		zs_store(&part->virgin_end, part->virgin_end - frames);
 		part->index_frames += frames;
 		table = (struct zs_bucket *)(void *)zs_frame(part, part->virgin_end);
 	}
@@ -323,6 +323,28 @@ void zs_resize_assist(struct zs_thread *thread, struct zs_part *part)
 	if (zs_load(&part->slabs_used) % ASSIST_PERIOD == 0)
 		zs_resize_check(thread, part);
 	zs_resize_step(thread, part, ASSIST_STEP);
+}
+
+bool zs_resize_is_table(struct zs_part *part, uint32_t id)
+{
+	const uint8_t *frame = (const uint8_t *)zs_frame(part, id);
+	bool found = false;
+
+	/* Tables that rest hang on retired views, as the previous one; the one before that is nobody's any more. */
+	pthread_mutex_lock(&part->lock);
+	for (const struct zs_index_view *view = part->view; view && !found;
+	     view = view == part->view ? part->retired : view->next_retired) {
+		const struct zs_table *tables[] = { &view->main, &view->previous };
+
+		for (unsigned i = 0; i < 2; i++) {
+			const uint8_t *first = (const uint8_t *)tables[i]->buckets;
+
+			found |= tables[i]->count && frame >= first &&
+				 frame < first + (size_t)table_frames(tables[i]->count) * ZS_FRAME_SIZE;
+		}
+	}
+	pthread_mutex_unlock(&part->lock);
+	return found;
 }
 
 void zs_resize_free(struct zs_part *part)

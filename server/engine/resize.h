@@ -33,6 +33,9 @@ void zs_resize_assist(struct zs_thread *thread, struct zs_part *part);
 /* Turns tables that have rested into free frames. */
 void zs_resize_reclaim(struct zs_part *part);
 
+/* Whether a frame belongs to an index table, in use or resting. */
+bool zs_resize_is_table(struct zs_part *part, uint32_t id);
+
 void zs_resize_free(struct zs_part *part);
 
 #endif

@@ -146,11 +146,16 @@ static void scan_range(struct scan *scan, const struct zs_index_view *view, uint
 static void scan_overflow(struct scan *scan)
 {
 	struct zs_overflow *overflow = scan->part->overflow;
+	struct position position = { .count = 0 };
 
 	pthread_mutex_lock(&overflow->lock);
-	for (uint32_t i = 0; i < overflow->count; i++)
-		show(scan, overflow->entries[i].id, overflow->entries[i].slot);
+	for (uint32_t i = 0; i < overflow->count && i < POSITION_MAX; i++) {
+		position.ids[position.count] = overflow->entries[i].id;
+		position.slots[position.count++] = (uint8_t)overflow->entries[i].slot;
+	}
 	pthread_mutex_unlock(&overflow->lock);
+	for (uint32_t i = 0; i < position.count; i++)
+		show(scan, position.ids[i], position.slots[i]);
 }
 
 /*

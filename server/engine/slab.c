@@ -61,7 +61,7 @@ void zs_slab_list_push(struct zs_part *part, struct zs_slab_list *list, uint32_t
 	else
 		set_next(part, list->tail, id);
 	list->tail = id;
-	list->count++;
+	zs_store(&list->count, list->count + 1);
 }
 
 void zs_slab_list_remove(struct zs_part *part, struct zs_slab_list *list, uint32_t id)
@@ -79,7 +79,7 @@ void zs_slab_list_remove(struct zs_part *part, struct zs_slab_list *list, uint32
 		list->tail = previous;
 	else
 		set_previous(part, next, previous);
-	list->count--;
+	zs_store(&list->count, list->count - 1);
 	set_place(part, id, ZS_AT_NOWHERE);
 }
 
@@ -88,7 +88,7 @@ static void push_free(struct zs_part *part, uint32_t id)
 	set_next(part, id, part->free_head);
 	set_place(part, id, ZS_AT_FREE);
 	part->free_head = id;
-	part->free_count++;
+	zs_store(&part->free_count, part->free_count + 1);
 }
 
 /* A frame number with the partition's lock held, ZS_SLAB_NONE if there is none. */
@@ -98,12 +98,14 @@ static uint32_t take_frame(struct zs_part *part)
 
 	if (part->free_count) {
 		part->free_head = zs_slab_next(part, id);
-		part->free_count--;
+		zs_store(&part->free_count, part->free_count - 1);
 		return id;
 	}
-	if (part->virgin < part->virgin_end)
-		return part->virgin++;
-	return ZS_SLAB_NONE;
+	if (part->virgin == part->virgin_end)
+		return ZS_SLAB_NONE;
+	id = part->virgin;
+	zs_store(&part->virgin, id + 1);
+	return id;
 }
 
 uint32_t zs_slab_take(struct zs_part *part, uint64_t shape, uint64_t lifetime, uint32_t group)
@@ -118,7 +120,7 @@ uint32_t zs_slab_take(struct zs_part *part, uint64_t shape, uint64_t lifetime, u
 	pthread_mutex_lock(&part->lock);
 	id = take_frame(part);
 	if (id != ZS_SLAB_NONE) {
-		part->slabs_used++;
+		zs_store(&part->slabs_used, part->slabs_used + 1);
 		generation = zs_identity_generation(zs_load(&zs_frame(part, id)->identity)) + 1;
 		if (generation > part->generation_top)
 			part->generation_top = generation;
@@ -137,6 +139,24 @@ uint32_t zs_slab_take(struct zs_part *part, uint64_t shape, uint64_t lifetime, u
 	zs_store_release(&slab->identity, shape | generation);
 	zs_store(&part->due[id], 0);
 	return id;
+}
+
+bool zs_slab_is_sparse(const struct zs_slab *slab)
+{
+	uint64_t identity = zs_load(&slab->identity);
+	uint64_t lifetime = zs_load(&slab->lifetime);
+	uint32_t slots = zs_identity_slots(identity);
+	uint32_t bytes = 0;
+
+	if (zs_lifetime_kind(lifetime) != ZS_KIND_MIXED)
+		return zs_slab_live_count(slab) * 2 <= slots;
+	for (uint32_t slot = 0; slot < slots; slot++) {
+		struct zs_extent extent;
+
+		if (zs_slab_is_live(slab, slot) && zs_slab_extent(slab, identity, lifetime, slot, &extent))
+			bytes += extent.key_size + extent.value_size;
+	}
+	return bytes * 2 <= ZS_FRAME_SIZE - zs_column_offset(slots);
 }
 
 uint64_t zs_slab_last_deadline(const struct zs_slab *slab)
@@ -233,7 +253,7 @@ void zs_slab_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 	zs_slab_list_remove(part, place == ZS_AT_MAIN ? &part->main : &part->small, id);
 	zs_slab_list_push(part, &part->quarantine.slabs, id);
 	part->quarantine.open_count++;
-	part->slabs_used--;
+	zs_store(&part->slabs_used, part->slabs_used - 1);
 	/* The claim stays set until the slab is taken again: nobody else may touch it. */
 	pthread_mutex_unlock(&part->lock);
 	thread->want_epoch = true;

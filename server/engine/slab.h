@@ -69,6 +69,9 @@ uint32_t zs_slab_available(const struct zs_part *part);
 /* Slots with their live bit set. */
 uint32_t zs_slab_live_count(const struct zs_slab *slab);
 
+/* Whether at most half of the slab is in use: of its slots or, where they have different sizes, of its bytes. */
+bool zs_slab_is_sparse(const struct zs_slab *slab);
+
 /* The latest deadline of a live object; 0 for a slab without deadlines or objects. */
 uint64_t zs_slab_last_deadline(const struct zs_slab *slab);
 

@@ -47,30 +47,6 @@ static uint64_t next_visit(const struct zs_slab *slab, uint64_t now)
 	return span_end > now && span_end < last ? span_end : last;
 }
 
-/* Ends what has expired; with `moved`, the counter for it, copies the rest forward. */
-static void visit_objects(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint64_t *moved)
-{
-	struct zs_slab *slab = zs_frame(part, id);
-	uint64_t identity = zs_load(&slab->identity);
-	uint64_t lifetime = zs_load(&slab->lifetime);
-	struct zs_residents residents;
-
-	zs_residents_list(part, id, false, &residents);
-	for (uint32_t i = 0; i < residents.count; i++) {
-		uint32_t slot = residents.slots[i];
-		uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
-		uint32_t recency = zs_slab_recency(slab, zs_identity_slots(identity), slot);
-
-		if (deadline && deadline <= zs_now(thread)) {
-			if (zs_end_object(thread, part, id, slot, residents.hashes[i]))
-				zs_count(thread, expired_objects, 1);
-		} else if (moved && zs_move_object(thread, part, id, slot, residents.hashes[i],
-						  lifetime & ZS_SLAB_MAIN, recency) == ZS_MOVED) {
-			zs_store(moved, *moved + 1);
-		}
-	}
-}
-
 /* Which counter moving a slab's objects belongs to; NULL if they should stay. */
 static uint64_t *why_move(struct zs_thread *thread, const struct zs_slab *slab)
 {
@@ -79,7 +55,7 @@ static uint64_t *why_move(struct zs_thread *thread, const struct zs_slab *slab)
 
 	if (unit && (zs_lifetime_base(lifetime) + ZS_FILL_SPAN) * zs_unit_ms(unit) <= zs_now(thread))
 		return &thread->counters.moved_lifetime;
-	if (zs_slab_live_count(slab) * 2 <= zs_identity_slots(zs_load(&slab->identity)))
+	if (zs_slab_is_sparse(slab))
 		return &thread->counters.moved_merge;
 	return NULL;
 }
@@ -99,7 +75,7 @@ static void visit(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 		zs_store(&part->due[id], used ? zs_due_at(zs_now(thread) + 1000, zs_now(thread)) : 0);
 		return;
 	}
-	visit_objects(thread, part, id, why_move(thread, slab));
+	zs_move_survivors(thread, part, id, why_move(thread, slab));
 	unit = zs_lifetime_unit(zs_load(&slab->lifetime));
 	zs_store(&part->due[id], unit ? zs_due_at(next_visit(slab, zs_now(thread)), zs_now(thread)) : 0);
 	if (!zs_evict_retire(thread, part, id))
@@ -205,6 +181,7 @@ bool zs_thread_upkeep(struct zs_thread *thread, unsigned budget_us)
 	uint64_t before = begin;
 	bool more;
 
+	zs_thread_quiesce(thread);
 	seal_over(thread);
 	do {
 		more = false;

@@ -290,21 +290,20 @@ static bool reserve_pending(struct zs_client *c, size_t more)
 	size_t wanted = c->pending_size;
 	uint8_t *data;
 
-	if (c->pending_start) {
+	if (!c->pending && more <= ZS_BLOCK_SIZE) {
+		c->pending = zs_blocks_take(&c->worker->blocks);
+		c->pending_size = c->pending ? ZS_BLOCK_SIZE : 0;
+		return c->pending != 0;
+	}
+	if (c->pending && c->pending_start) {
 		memmove(c->pending, c->pending + c->pending_start, kept);
 		c->pending_start = 0;
 		c->pending_used = kept;
 	}
-	if (c->pending_size - kept >= more)
+	if (c->pending && c->pending_size - kept >= more)
 		return true;
-	if (!c->pending) {
-		if (more <= ZS_BLOCK_SIZE) {
-			c->pending = zs_blocks_take(&c->worker->blocks);
-			c->pending_size = c->pending ? ZS_BLOCK_SIZE : 0;
-			return c->pending != 0;
-		}
+	if (!wanted)
 		wanted = ZS_BLOCK_SIZE;
-	}
 	while (wanted - kept < more)
 		wanted *= 2;
 	data = realloc(c->pending, wanted);
@@ -475,6 +474,8 @@ static void on_sent(void *context, struct zs_connection *connection, int error)
 void zs_client_retry(struct zs_client *c)
 {
 	unlink_stalled(c->worker, c);
+	if (c->paused)
+		return; /* goes on when its replies are taken */
 	run_pending(c);
 	if (!c->paused && !c->stalled && !c->connection.closing)
 		zs_loop_resume(c->worker->loop, &c->connection);

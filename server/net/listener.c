@@ -12,14 +12,13 @@
 #include "common/error.h"
 #include "server/node/settings.h"
 
-static int add(struct zs_listeners *listeners, int fd, bool is_unix, const char *name)
+static void add(struct zs_listeners *listeners, int fd, bool is_unix, const char *name)
 {
 	struct zs_listener *l = &listeners->list[listeners->count++];
 
 	l->fd = fd;
 	l->is_unix = is_unix;
 	snprintf(l->name, sizeof(l->name), "%.159s", name);
-	return ZS_OK;
 }
 
 static const char *bind_hint(int error)
@@ -56,6 +55,39 @@ static int listen_on(const struct addrinfo *info, int backlog)
 	return fd;
 }
 
+/* "127.0.0.1:7379" or "[::1]:7379" */
+static void print_numeric(const struct addrinfo *info, char *name, size_t size)
+{
+	char host[64] = "?";
+	char port[16] = "?";
+
+	getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof(host), port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV);
+	snprintf(name, size, info->ai_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+/* Listens on each of the addresses that one name stands for. An errno; 0 if one at least could be had. */
+static int listen_on_all(struct zs_listeners *listeners, const struct addrinfo *info, int backlog)
+{
+	unsigned before = listeners->count;
+	char name[160];
+	int error = 0;
+
+	for (; info && listeners->count + 1 < ZS_LISTENERS_MAX; info = info->ai_next) {
+		int fd = listen_on(info, backlog);
+
+		if (fd >= 0) {
+			print_numeric(info, name, sizeof(name));
+			add(listeners, fd, false, name);
+			continue;
+		}
+		error = errno;
+		if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL)
+			return error; /* a host without IPv6 is no reason to fail, a port in use is */
+	}
+	return listeners->count > before ? 0 : error;
+}
+
 static int open_address(struct zs_listeners *listeners, struct zs_options *options, const char *address, char *why,
 			size_t why_size)
 {
@@ -65,7 +97,6 @@ static int open_address(struct zs_listeners *listeners, struct zs_options *optio
 	char port[16];
 	char name[160];
 	int error;
-	int fd;
 
 	snprintf(port, sizeof(port), "%d", (int)zs_options_number(options, ZS_SET_PORT));
 	snprintf(name, sizeof(name), "%.128s:%s", address, port);
@@ -75,14 +106,12 @@ static int open_address(struct zs_listeners *listeners, struct zs_options *optio
 			 gai_strerror(error));
 		return ZS_ECONFIG;
 	}
-	fd = listen_on(info, (int)zs_options_number(options, ZS_SET_TCP_BACKLOG));
-	error = errno;
+	error = listen_on_all(listeners, info, (int)zs_options_number(options, ZS_SET_TCP_BACKLOG));
 	freeaddrinfo(info);
-	if (fd < 0) {
-		snprintf(why, why_size, "cannot listen on %s: %s%s", name, strerror(error), bind_hint(error));
-		return ZS_ESYS;
-	}
-	return add(listeners, fd, false, name);
+	if (!error)
+		return ZS_OK;
+	snprintf(why, why_size, "cannot listen on %s: %s%s", name, strerror(error), bind_hint(error));
+	return ZS_ESYS;
 }
 
 static int open_tcp(struct zs_listeners *listeners, struct zs_options *options, char *why, size_t why_size)
@@ -191,7 +220,8 @@ static int open_unix(struct zs_listeners *listeners, struct zs_options *options,
 		return ZS_ESYS;
 	}
 	memcpy(listeners->unix_path, path, sizeof(path));
-	return add(listeners, fd, true, path);
+	add(listeners, fd, true, path);
+	return ZS_OK;
 }
 
 int zs_listeners_open(struct zs_listeners *listeners, struct zs_options *options, char *why, size_t why_size)

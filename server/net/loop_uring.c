@@ -309,7 +309,7 @@ static void on_send(struct uring_loop *u, struct zs_connection *c, int result)
 
 static struct zs_connection *connection_of(const struct io_uring_cqe *cqe)
 {
-	return (struct zs_connection *)(uintptr_t)(cqe->user_data & ~(uint64_t)TAG_MASK);
+	return (struct zs_connection *)((char *)io_uring_cqe_get_data(cqe) - (cqe->user_data & TAG_MASK));
 }
 
 static void complete(struct uring_loop *u, const struct io_uring_cqe *cqe)

@@ -1,5 +1,9 @@
 #include "server/net/pipeline.h"
 
+#include <assert.h>
+#include <stdio.h>
+#include <strings.h>
+
 #include "common/log.h"
 #include "server/commands/dispatch.h"
 #include "server/commands/result.h"
@@ -120,6 +124,14 @@ void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t si
 
 /* ---- after a command ---- */
 
+/* Passwords do not belong into the slow log: of AUTH and HELLO the name is shown, of CONFIG SET what is set first. */
+static size_t arguments_to_show(const struct zs_command *command, size_t argc)
+{
+	size_t most = command->flags & ZS_CMD_NO_AUTH ? 1 : command->flags & ZS_CMD_ADMIN ? 3 : argc;
+
+	return argc < most ? argc : most;
+}
+
 static void note_slow(struct pipeline *p, const struct zs_command *command, const struct step *step, uint64_t ns)
 {
 	struct zs_node *node = p->node;
@@ -132,7 +144,7 @@ static void note_slow(struct pipeline *p, const struct zs_command *command, cons
 		if (p->client->name)
 			snprintf(event.name, sizeof(event.name), "%s", p->client->name);
 		zs_slowlog_add(&node->slowlog, (size_t)zs_node_setting(node, ZS_SET_SLOWLOG_MAX_LEN), &event,
-			       step->argv, step->argc);
+			       step->argv, arguments_to_show(command, step->argc));
 	}
 	if (latency_ms > 0 && ns / 1000000 >= (uint64_t)latency_ms)
 		zs_latency_add(&node->latency,
@@ -188,6 +200,26 @@ static void suppress_reply(struct zs_client *client, size_t reply_start)
 
 /* ---- running ---- */
 
+/*
+ * The first words of HTTP: a web page that somebody on this host looks at can make the browser send them here, with
+ * commands in the body. Redis closes such connections, and so do we.
+ */
+static bool is_http(const struct step *step)
+{
+	const struct zs_argument *word = &step->argv[0];
+
+	return (word->size == 4 && strncasecmp((const char *)word->data, "post", 4) == 0) ||
+	       (word->size == 5 && strncasecmp((const char *)word->data, "host:", 5) == 0);
+}
+
+static bool refuse_http(struct zs_client *client)
+{
+	zs_log(ZS_LOG_WARN, "a connection was closed: it speaks HTTP, perhaps for an attack from a web page",
+	       zs_log_number("id", (int64_t)client->id));
+	zs_client_close_after_reply(client);
+	return true;
+}
+
 /* True if the commands came to their ends, false if this one has to wait. */
 static bool run_step(struct pipeline *p, const struct step *step)
 {
@@ -203,6 +235,8 @@ static bool run_step(struct pipeline *p, const struct step *step)
 		.command = step->command,
 	};
 
+	if (!step->command && is_http(step))
+		return refuse_http(client);
 	atomic_store_explicit(&client->last_command, step->command, memory_order_relaxed);
 	if (!zs_command_resolve(&call)) {
 		account_rejected(p, call.command, start);
@@ -240,6 +274,7 @@ static void run_gets(struct pipeline *p, const struct step *steps, unsigned coun
 	bool found[AHEAD];
 	uint64_t ticks;
 
+	assert(count > 0);
 	for (unsigned i = 0; i < count; i++) {
 		keys[i].data = steps[i].argv[1].data;
 		keys[i].size = steps[i].argv[1].size;

@@ -70,8 +70,22 @@ static void make_run_id(char run_id[41])
 
 	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
 		memset(bytes, 0, sizeof(bytes));
-	for (unsigned i = 0; i < sizeof(bytes); i++)
+	for (size_t i = 0; i < sizeof(bytes); i++)
 		snprintf(run_id + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void log_memory(struct zs_node *node, const char *size)
+{
+	struct zs_stats stats;
+
+	zs_engine_stats(node->engine, &stats);
+	if (stats.page_kind[0] == '4')
+		zs_log(ZS_LOG_INFO, "memory", zs_log_text("size", size), zs_log_text("pages", stats.page_kind),
+		       zs_log_text("faster",
+				   "huge pages: reserve them by vm.nr_hugepages, or allow transparent ones by "
+				   "/sys/kernel/mm/transparent_hugepage/shmem_enabled = advise"));
+	else
+		zs_log(ZS_LOG_INFO, "memory", zs_log_text("size", size), zs_log_text("pages", stats.page_kind));
 }
 
 static int open_engine(struct zs_node *node, char *why, size_t why_size)
@@ -79,7 +93,6 @@ static int open_engine(struct zs_node *node, char *why, size_t why_size)
 	struct zs_engine_options options;
 	char reason[ZS_OPTION_WHY_MAX / 2] = "";
 	char memory[ZS_OPTION_TEXT_MAX];
-	struct zs_stats stats;
 	int result;
 
 	zs_engine_options_init(&options);
@@ -96,8 +109,7 @@ static int open_engine(struct zs_node *node, char *why, size_t why_size)
 			 *reason ? reason : zs_error_text(result));
 		return result;
 	}
-	zs_engine_stats(node->engine, &stats);
-	zs_log(ZS_LOG_INFO, "memory", zs_log_text("size", memory), zs_log_text("pages", stats.page_kind));
+	log_memory(node, memory);
 	return ZS_OK;
 }
 
@@ -133,7 +145,7 @@ static void stop_workers(struct zs_node *node, unsigned started)
 	node->workers = 0;
 }
 
-/* Starts all workers and waits until they serve. An errno. */
+/* Starts one worker after the other, because threads may not attach to the engine at the same time. An errno. */
 static int start_all(struct zs_node *node, const struct zs_cpus *cpus)
 {
 	unsigned started = 0;
@@ -145,15 +157,12 @@ static int start_all(struct zs_node *node, const struct zs_cpus *cpus)
 		int cpu = cpus->count ? cpus->list[started % cpus->count] : -1;
 
 		error = zs_worker_start(&node->workers[started], node, started, cpu, &ready);
-		if (!error)
-			started++;
-	}
-	for (unsigned i = 0; i < started; i++) {
+		if (error)
+			break;
 		while (sem_wait(&ready) && errno == EINTR)
 			;
+		error = node->workers[started++].start_error;
 	}
-	for (unsigned i = 0; i < started && !error; i++)
-		error = node->workers[i].start_error;
 	if (error)
 		stop_workers(node, started);
 	sem_destroy(&ready);

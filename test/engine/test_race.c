@@ -314,7 +314,8 @@ static void *reader(void *context)
 
 		for (unsigned i = 0; i < count; i++) {
 			numbers[i] = (unsigned)zs_test_below(&a->random, race->scenario->keys);
-			keys[i] = (struct zs_key){ names[i], key_bytes(numbers[i], names[i]) };
+			keys[i].data = names[i];
+			keys[i].size = key_bytes(numbers[i], names[i]);
 			lowest[i] = lowest_possible(race, numbers[i]);
 		}
 		if (count == 1)
@@ -428,6 +429,7 @@ static void *keeper(void *context)
 static void check_end(struct race *race, struct actor *a)
 {
 	uint64_t found = 0;
+	struct zs_stats stats;
 
 	for (unsigned key = 0; key < race->scenario->keys; key++) {
 		uint64_t lowest = lowest_possible(race, key);
@@ -450,9 +452,12 @@ static void check_end(struct race *race, struct actor *a)
 		while (zs_thread_upkeep(a->thread, 1000))
 			;
 	}
-	if (zs_engine_count(race->engine) != found)
-		fail(race, "%" PRIu64 " objects without a deadline could be found, but %" PRIu64 " are counted", found,
-		     zs_engine_count(race->engine));
+	zs_engine_stats(race->engine, &stats);
+	if (stats.objects != found)
+		fail(race,
+		     "%" PRIu64 " objects without a deadline could be found, but %" PRIu64 " are counted, %" PRIu64
+		     " of them with a deadline that is over",
+		     found, stats.objects, stats.objects_with_deadline);
 }
 
 static void attach(struct race *race, struct actor *a, unsigned id)

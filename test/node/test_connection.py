@@ -147,6 +147,13 @@ class Requests(NodeCase):
             self.assertEqual([client.reply() for _ in range(1000)], [b"+PONG\r\n"] * 1000)
             self.assertEqual(client.socket.recv(1), b"")
 
+    def test_http_is_refused(self):
+        for line in b"POST / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n":
+            client = self.connect()
+            client.socket.sendall(line + b"\r\nSET http 1\r\n")
+            self.assert_closed(client)
+            self.assertEqual(self.connect().call("EXISTS", "http"), b":0\r\n")
+
     def test_quit_answers_and_closes(self):
         client = self.connect()
         client.socket.sendall(encode(("PING",)) + encode(("QUIT",)) + encode(("SET", "after", "quit")))
@@ -190,7 +197,7 @@ class Output(NodeCase):
             counts.append(sent // len(request))
         self.assert_serves()
         held = re.findall(r" tot-mem=(\d+) ", writer.call("CLIENT", "LIST").decode())
-        self.assertLess(sum(int(size) for size in held), 8 << 20)
+        self.assertLess(sum(int(size) for size in held), 24 << 20)
         for client, count in zip(clients, counts):
             client.socket.settimeout(30)
             expected = b"$4000\r\n" + b"x" * 4000 + b"\r\n"

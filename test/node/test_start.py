@@ -188,6 +188,7 @@ class Machine(unittest.TestCase):
 
     def test_what_the_log_says_at_start(self):
         zslabd = self.start()
+        self.assertEqual(self.connect(zslabd).call("PING"), b"+PONG\r\n")
         log = zslabd.log()
         self.assertRegex(log, r"ts=\S+ level=info msg=memory size=16mb pages=")
         self.assertRegex(log, r"msg=\"event loop\" io=(io_uring|epoll)")
