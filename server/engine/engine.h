@@ -131,6 +131,11 @@ size_t zs_get_batch(struct zs_thread *thread, const struct zs_key *keys, size_t 
 /* Starts to fetch what an operation on this key will need. For callers that see several commands ahead. */
 void zs_prefetch(struct zs_thread *thread, const void *key, size_t key_size);
 
+/*
+ * The second half, to be called somewhat later: by what zs_prefetch has fetched meanwhile it starts to fetch the object.
+ */
+void zs_prefetch_object(struct zs_thread *thread, const void *key, size_t key_size);
+
 /* ---- writing ---- */
 
 enum zs_set_flags {

@@ -7,6 +7,9 @@
 #include "server/engine/resize.h"
 #include "server/engine/slab.h"
 
+/* For the few functions that every read goes through: the compiler would call them, as they have several callers. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 /* ---- locks and entries of one bucket ---- */
 
 static void wait_a_little(unsigned *spins)
@@ -68,24 +71,40 @@ static struct zs_bucket *first_bucket(const struct zs_table *table, uint64_t has
 	return &table->buckets[zs_hash_bucket(hash, table->count)];
 }
 
-static struct zs_bucket *second_bucket(const struct zs_table *table, uint64_t hash)
+/* The two buckets of a hash. */
+struct pair {
+	struct zs_bucket *a;
+	struct zs_bucket *b;
+};
+
+ALWAYS_INLINE struct pair pair_of(const struct zs_table *table, uint64_t hash)
 {
 	uint32_t first = zs_hash_bucket(hash, table->count);
+	uint32_t second = zs_hash_other_bucket(first, zs_hash_tag(hash), table->count);
 
-	return &table->buckets[zs_hash_other_bucket(first, zs_hash_tag(hash), table->count)];
+	return (struct pair){ &table->buckets[first], &table->buckets[second] };
 }
 
 /* ---- finding ---- */
 
-/* Whether slot `slot` of slab `id` is live and has this key. */
-static inline bool check_object(const struct zs_part *part, uint32_t id, uint32_t slot, const void *key, size_t size,
-				struct zs_found *found)
+/*
+ * Whether slot `slot` of slab `id` is live and has this key. `stride` is a guess of where the slot begins, so that it is
+ * fetched together with the header and not after it; 0 for none.
+ */
+ALWAYS_INLINE bool check_object(const struct zs_part *part, uint32_t id, uint32_t slot, uint32_t stride,
+				const void *key, size_t size, struct zs_found *found)
 {
 	struct zs_slab *slab;
 
 	if (id >= part->frame_count)
 		return false;
 	slab = zs_frame(part, id);
+	if (stride) {
+		const uint8_t *guess = (uint8_t *)slab + ((ZS_FRAME_SIZE - (slot + 1) * stride) % ZS_FRAME_SIZE);
+
+		__builtin_prefetch(guess);
+		__builtin_prefetch(guess + 64);
+	}
 	found->identity = zs_load_acquire(&slab->identity);
 	found->lifetime = zs_load(&slab->lifetime);
 	if (!zs_slab_is_live(slab, slot))
@@ -107,7 +126,7 @@ static inline bool search_bucket(const struct zs_part *part, struct zs_bucket *b
 	for (uint32_t mask = zs_bucket_match(bucket, tag); mask; mask &= mask - 1) {
 		uint32_t i = (uint32_t)__builtin_ctz(mask);
 
-		if (check_object(part, zs_bucket_slab(bucket, i), zs_bucket_slot(bucket, i), key, size, found)) {
+		if (check_object(part, zs_bucket_slab(bucket, i), zs_bucket_slot(bucket, i), 0, key, size, found)) {
 			found->bucket = bucket;
 			found->entry = i;
 			return true;
@@ -116,19 +135,42 @@ static inline bool search_bucket(const struct zs_part *part, struct zs_bucket *b
 	return false;
 }
 
-/* As search_bucket, but follows only entries that did not change while they were read. */
-static inline bool search_unlocked(const struct zs_part *part, struct zs_bucket *bucket, uint16_t sequence,
-				   uint8_t tag, const void *key, size_t size, struct zs_found *found)
+/* The entries with this tag in two buckets: bits 0..12 for a, 13..25 for b. */
+static inline uint32_t match_pair(const struct zs_bucket *a, const struct zs_bucket *b, uint8_t tag)
 {
-	for (uint32_t mask = zs_bucket_match(bucket, tag); mask; mask &= mask - 1) {
-		uint32_t i = (uint32_t)__builtin_ctz(mask);
+	return zs_bucket_match(a, tag) | zs_bucket_match(b, tag) << ZS_BUCKET_ENTRIES;
+}
+
+/* The bucket and entry of the lowest bit of a pair's matches, without a branch that depends on memory. */
+static inline const struct zs_bucket *first_match(const struct zs_bucket *a, const struct zs_bucket *b, uint32_t mask,
+						  uint32_t *entry)
+{
+	uint32_t i = (uint32_t)__builtin_ctz(mask);
+	bool second = i >= ZS_BUCKET_ENTRIES;
+
+	*entry = second ? i - ZS_BUCKET_ENTRIES : i;
+	return second ? b : a;
+}
+
+/*
+ * Looks for the key in both buckets, and follows only entries that did not change while they were read. Which of the two
+ * holds the tag is a coin toss; a branch on it would be mispredicted half the time, each time a cache miss late, and
+ * keep the processor from starting on the next key. Hence the selection without branches.
+ */
+ALWAYS_INLINE bool search_unlocked(const struct zs_part *part, const struct zs_bucket *a, const struct zs_bucket *b,
+				   uint16_t sa, uint16_t sb, uint8_t tag, uint32_t stride, const void *key,
+				   size_t size, struct zs_found *found)
+{
+	for (uint32_t mask = match_pair(a, b, tag); mask; mask &= mask - 1) {
+		uint32_t i;
+		const struct zs_bucket *bucket = first_match(a, b, mask, &i);
 		uint32_t id = zs_bucket_slab(bucket, i);
 		uint32_t slot = zs_bucket_slot(bucket, i);
 
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (zs_load(&bucket->sequence) != sequence)
+		if (zs_load(&bucket->sequence) != (bucket == a ? sa : sb))
 			return false; /* the caller will notice, too */
-		if (check_object(part, id, slot, key, size, found))
+		if (check_object(part, id, slot, stride, key, size, found))
 			return true;
 	}
 	return false;
@@ -146,7 +188,7 @@ static bool search_overflow(const struct zs_part *part, uint64_t hash, const voi
 
 		if (e->hash != hash)
 			continue;
-		result = check_object(part, e->id, e->slot, key, size, found);
+		result = check_object(part, e->id, e->slot, 0, key, size, found);
 		found->bucket = NULL;
 		found->entry = i;
 	}
@@ -160,75 +202,91 @@ static inline bool is_stable(const struct zs_bucket *bucket, uint16_t sequence)
 }
 
 /* Looks through one table. 1: found, 0: surely not here, -1: look again. */
-static inline int find_in_table(const struct zs_part *part, const struct zs_table *table, uint64_t hash,
-				const void *key, size_t size, struct zs_found *found, uint32_t *flags)
+ALWAYS_INLINE int find_in_table(const struct zs_part *part, const struct zs_table *table, uint64_t hash,
+				uint32_t stride, const void *key, size_t size, struct zs_found *found, uint32_t *flags)
 {
-	struct zs_bucket *a = first_bucket(table, hash);
-	struct zs_bucket *b = second_bucket(table, hash);
-	uint16_t sa = zs_load_acquire(&a->sequence);
-	uint16_t sb = zs_load_acquire(&b->sequence);
-	uint8_t tag = zs_hash_tag(hash);
+	struct pair p = pair_of(table, hash);
+	uint16_t sa = zs_load_acquire(&p.a->sequence);
+	uint16_t sb = zs_load_acquire(&p.b->sequence);
 
-	if (search_unlocked(part, a, sa, tag, key, size, found) || search_unlocked(part, b, sb, tag, key, size, found))
+	if (search_unlocked(part, p.a, p.b, sa, sb, zs_hash_tag(hash), stride, key, size, found))
 		return 1;
-	*flags = zs_bucket_flags(a) | (zs_bucket_flags(b) & ZS_BUCKET_MOVED);
+	*flags = zs_bucket_flags(p.a) | (zs_bucket_flags(p.b) & ZS_BUCKET_MOVED);
 	if (*flags & ZS_BUCKET_OVERFLOW && search_overflow(part, hash, key, size, found))
 		return 1;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return is_stable(a, sa) && is_stable(b, sb) ? 0 : -1;
+	return is_stable(p.a, sa) && is_stable(p.b, sb) ? 0 : -1;
 }
 
-bool zs_index_find(const struct zs_part *part, uint64_t hash, const void *key, size_t size, struct zs_found *found)
+/* One look, for when the index is being resized. */
+static int find_in_view(const struct zs_part *part, const struct zs_index_view *view, uint64_t hash, const void *key,
+			size_t size, struct zs_found *found)
 {
+	uint32_t previous_flags = ZS_BUCKET_MOVED;
+	uint32_t flags = 0;
+	int result = 0;
+
+	if (view->previous.count)
+		result = find_in_table(part, &view->previous, hash, 0, key, size, found, &previous_flags);
+	/* Only what was marked moved can be in the main table. */
+	if (result == 0 && previous_flags & ZS_BUCKET_MOVED)
+		result = find_in_table(part, &view->main, hash, 0, key, size, found, &flags);
+	/* A main bucket marked moved: the view is out of date. */
+	return result == 0 && flags & ZS_BUCKET_MOVED ? -1 : result;
+}
+
+bool zs_index_find(const struct zs_part *part, uint64_t hash, uint32_t stride, const void *key, size_t size,
+		   struct zs_found *found)
+{
+	const struct zs_index_view *view = zs_load_acquire(&part->view);
 	unsigned spins = 0;
+	int result = -1;
 
-	for (;;) {
-		const struct zs_index_view *view = zs_load_acquire(&part->view);
-		uint32_t previous_flags = ZS_BUCKET_MOVED;
+	if (__builtin_expect(!view->previous.count, 1)) {
 		uint32_t flags = 0;
-		int result = 0;
 
-		if (view->previous.count)
-			result = find_in_table(part, &view->previous, hash, key, size, found, &previous_flags);
-		/* Only what was marked moved can be in the main table. */
-		if (result == 0 && previous_flags & ZS_BUCKET_MOVED)
-			result = find_in_table(part, &view->main, hash, key, size, found, &flags);
-		if (result == 1)
+		result = find_in_table(part, &view->main, hash, stride, key, size, found, &flags);
+		if (__builtin_expect(result == 1, 1))
 			return true;
-		/* A main bucket marked moved: the view is out of date. */
-		if (result == 0 && !(flags & ZS_BUCKET_MOVED))
-			return false;
-		wait_a_little(&spins);
+		if (flags & ZS_BUCKET_MOVED)
+			result = -1;
 	}
+	while (result < 0) {
+		result = find_in_view(part, zs_load_acquire(&part->view), hash, key, size, found);
+		if (result < 0)
+			wait_a_little(&spins);
+	}
+	return result == 1;
 }
 
 void zs_index_prefetch(const struct zs_part *part, uint64_t hash)
 {
 	const struct zs_index_view *view = zs_load_acquire(&part->view);
 
-	__builtin_prefetch(first_bucket(&view->main, hash));
-	__builtin_prefetch(second_bucket(&view->main, hash));
+	struct pair p = pair_of(&view->main, hash);
+
+	__builtin_prefetch(p.a);
+	__builtin_prefetch(p.b);
 	if (view->previous.count) {
-		__builtin_prefetch(first_bucket(&view->previous, hash));
-		__builtin_prefetch(second_bucket(&view->previous, hash));
+		p = pair_of(&view->previous, hash);
+		__builtin_prefetch(p.a);
+		__builtin_prefetch(p.b);
 	}
 }
 
 bool zs_index_guess(const struct zs_part *part, uint64_t hash, uint32_t *id, uint32_t *slot)
 {
 	const struct zs_index_view *view = zs_load_acquire(&part->view);
-	const struct zs_bucket *bucket = first_bucket(&view->main, hash);
-	uint8_t tag = zs_hash_tag(hash);
-	uint32_t mask = zs_bucket_match(bucket, tag);
+	struct pair p = pair_of(&view->main, hash);
+	uint32_t mask = match_pair(p.a, p.b, zs_hash_tag(hash));
+	const struct zs_bucket *bucket;
+	uint32_t i;
 
-	if (!mask) {
-		bucket = second_bucket(&view->main, hash);
-		mask = zs_bucket_match(bucket, tag);
-		if (!mask)
-			return false;
-	}
-	*id = zs_bucket_slab(bucket, (uint32_t)__builtin_ctz(mask));
-	*slot = zs_bucket_slot(bucket, (uint32_t)__builtin_ctz(mask));
+	if (!mask)
+		return false;
+	bucket = first_match(p.a, p.b, mask, &i);
+	*id = zs_bucket_slab(bucket, i);
+	*slot = zs_bucket_slot(bucket, i);
 	return *id < part->frame_count;
 }
 
@@ -259,11 +317,14 @@ void zs_index_unlock(struct zs_locked *locked)
 
 void zs_index_lock_table(struct zs_part *part, struct zs_table table, uint64_t hash, struct zs_locked *locked)
 {
+	struct pair p;
+
 	locked->part = part;
 	locked->table = table;
 	locked->hash = hash;
-	locked->first = first_bucket(&table, hash);
-	locked->second = second_bucket(&table, hash);
+	p = pair_of(&table, hash);
+	locked->first = p.a;
+	locked->second = p.b;
 	lock_pair(locked);
 }
 
@@ -275,7 +336,7 @@ void zs_index_lock(struct zs_thread *thread, struct zs_part *part, uint64_t hash
 		if (view->previous.count) {
 			zs_resize_settle(thread, part, view, zs_hash_bucket(hash, view->previous.count));
 			zs_resize_settle(thread, part, view,
-					 (uint32_t)(second_bucket(&view->previous, hash) - view->previous.buckets));
+					 (uint32_t)(pair_of(&view->previous, hash).b - view->previous.buckets));
 		}
 		zs_index_lock_table(part, view->main, hash, locked);
 		if (!((zs_bucket_flags(locked->first) | zs_bucket_flags(locked->second)) & ZS_BUCKET_MOVED))

@@ -43,8 +43,12 @@ struct zs_locked {
 	struct zs_bucket *second; /* may be the same as first */
 };
 
-/* Finds a live object, expired or not. Takes no lock, writes nothing. */
-bool zs_index_find(const struct zs_part *part, uint64_t hash, const void *key, size_t size, struct zs_found *found);
+/*
+ * Finds a live object, expired or not. Takes no lock, writes nothing. `stride` is a guess of the object's size, so that
+ * it is fetched together with its slab's header; 0 for none. found->bucket and entry are not set.
+ */
+bool zs_index_find(const struct zs_part *part, uint64_t hash, uint32_t stride, const void *key, size_t size,
+		   struct zs_found *found);
 
 /* Starts to fetch the buckets of a key. */
 void zs_index_prefetch(const struct zs_part *part, uint64_t hash);

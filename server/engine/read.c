@@ -56,7 +56,7 @@ static inline bool get_hashed(struct zs_thread *thread, const struct zs_part *pa
 {
 	struct zs_found found;
 
-	if (!zs_index_find(part, hash, key, key_size, &found) || zs_is_expired(thread, &found)) {
+	if (!zs_index_find(part, hash, thread->stride, key, key_size, &found) || zs_is_expired(thread, &found)) {
 		if (!(flags & ZS_READ_PEEK))
 			zs_count(thread, misses, 1);
 		return false;
@@ -75,7 +75,6 @@ int zs_get(struct zs_thread *thread, const void *key, size_t key_size, unsigned 
 	uint64_t hash = zs_hash(key, key_size, thread->engine->seed);
 	const struct zs_part *part = zs_part_of(thread->engine, hash);
 
-	fetch_object(thread, part, hash);
 	return get_hashed(thread, part, hash, key, key_size, flags, view) ? ZS_OK : ZS_ENOTFOUND;
 }
 
@@ -110,4 +109,11 @@ void zs_prefetch(struct zs_thread *thread, const void *key, size_t key_size)
 	uint64_t hash = zs_hash(key, key_size, thread->engine->seed);
 
 	zs_index_prefetch(zs_part_of(thread->engine, hash), hash);
+}
+
+void zs_prefetch_object(struct zs_thread *thread, const void *key, size_t key_size)
+{
+	uint64_t hash = zs_hash(key, key_size, thread->engine->seed);
+
+	fetch_object(thread, zs_part_of(thread->engine, hash), hash);
 }

@@ -58,7 +58,7 @@ static void show(struct scan *scan, uint32_t id, uint32_t slot)
 		const uint8_t *key = (const uint8_t *)found.slab + found.extent.key;
 		uint64_t hash = zs_hash(key, found.extent.key_size, scan->thread->engine->seed);
 
-		if (!zs_index_find(scan->part, hash, key, found.extent.key_size, &found))
+		if (!zs_index_find(scan->part, hash, 0, key, found.extent.key_size, &found))
 			return;
 	}
 	if (zs_is_expired(scan->thread, &found))

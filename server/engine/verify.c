@@ -45,7 +45,7 @@ static void verify_object(struct verify *v, uint32_t id, uint32_t slot)
 	v->payload += extent.key_size + extent.value_size;
 	key = (const uint8_t *)slab + extent.key;
 	hash = zs_hash(key, extent.key_size, v->part->engine->seed);
-	if (!zs_index_find(v->part, hash, key, extent.key_size, &found))
+	if (!zs_index_find(v->part, hash, 0, key, extent.key_size, &found))
 		complain(v, "slab %u slot %u (flags %#llx, place %d) is live but its key is not found", id, slot,
 			 (unsigned long long)(lifetime >> 51), (int)zs_slab_place(v->part, id));
 	else if (found.id != id || found.slot != slot)

@@ -75,7 +75,7 @@ static void look(struct change *c)
 	/* What we see during a flush may be about to end; what we make of it would survive. */
 	while ((c->flushes = __atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST)) & 1)
 		sched_yield();
-	c->exists = zs_index_find(c->part, c->hash, c->key, c->key_size, &c->found);
+	c->exists = zs_index_find(c->part, c->hash, c->thread->stride, c->key, c->key_size, &c->found);
 	c->expired = c->exists && zs_is_expired(c->thread, &c->found);
 	c->number = c->exists && is_counter(&c->found) ? read_number(&c->found) : 0;
 }

@@ -425,15 +425,15 @@ static void on_received(void *context, struct zs_connection *connection, const u
 	finish_run(c);
 }
 
-/* A request that lies ready is parsed once more than needed, which costs less than to wait for its key's bucket. */
-static void on_expected(void *context, struct zs_connection *connection, const uint8_t *data, size_t size)
+/* A request that lies ready is parsed more often than needed, which costs less than to wait for its object. */
+static void on_expected(void *context, struct zs_connection *connection, const uint8_t *data, size_t size, bool soon)
 {
 	struct zs_client *c = (struct zs_client *)connection;
 	struct zs_worker *w = c->worker;
 
 	(void)context;
 	if (size <= EXPECTED_MAX && !c->pending && c->authenticated)
-		zs_pipeline_expect(w, data, size);
+		zs_pipeline_expect(w, data, size, soon);
 }
 
 static void on_ended(void *context, struct zs_connection *connection, int error)

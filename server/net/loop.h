@@ -35,8 +35,11 @@ struct zs_connection {
 };
 
 struct zs_loop_handler {
-	/* These bytes will be received within the same dispatch: time to fetch what they will need. May be left out. */
-	void (*expected)(void *context, struct zs_connection *connection, const uint8_t *data, size_t size);
+	/*
+	 * These bytes will be received within the same dispatch, so what they need can be fetched. Called twice,
+	 * the second time `soon` before; or not at all.
+	 */
+	void (*expected)(void *context, struct zs_connection *connection, const uint8_t *data, size_t size, bool soon);
 	/* Bytes have come. */
 	void (*received)(void *context, struct zs_connection *connection, const uint8_t *data, size_t size);
 	/* The peer has ended the stream (error 0), or it broke (errno). Nothing is received after this. */

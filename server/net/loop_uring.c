@@ -21,9 +21,10 @@
 #define BUFFER_SIZE 16384u
 #define BUFFER_GROUP 0
 
-/* How many completions ahead something is fetched. */
-#define AHEAD 2u
-#define FAR_AHEAD 4u
+/* How many completions ahead what they need is fetched. */
+#define CONNECTION_AHEAD 6u
+#define INDEX_AHEAD 4u
+#define OBJECT_AHEAD 2u
 
 /* The low bits of user_data; the rest is the connection. */
 enum tag { TAG_RECEIVE, TAG_SEND, TAG_WAKE, TAG_IGNORE, TAG_MASK = 3 };
@@ -337,26 +338,31 @@ static const uint8_t *received_data(const struct uring_loop *u, const struct io_
 	return u->buffers + (size_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT) * BUFFER_SIZE;
 }
 
-/* First the connection and its data, nearer to their turn what the data asks for. */
-static void look_ahead(struct uring_loop *u, unsigned i, unsigned count)
+static void expect(struct uring_loop *u, const struct io_uring_cqe *cqe, bool soon)
 {
 	struct zs_loop_handler *handler = &u->loop.handler;
-	const struct io_uring_cqe *cqe;
-	struct zs_connection *c;
+	struct zs_connection *c = connection_of(cqe);
 
-	if (i + FAR_AHEAD < count) {
-		cqe = u->batch[i + FAR_AHEAD];
+	if ((cqe->user_data & TAG_MASK) == TAG_RECEIVE && (cqe->flags & IORING_CQE_F_BUFFER) && cqe->res > 0 &&
+	    !c->closing)
+		handler->expected(handler->context, c, received_data(u, cqe), (size_t)cqe->res, soon);
+}
+
+/* First the connection and its data, then where the object is that the data asks for, at last the object. */
+static void look_ahead(struct uring_loop *u, unsigned i, unsigned count)
+{
+	const struct io_uring_cqe *cqe;
+
+	if (i + CONNECTION_AHEAD < count) {
+		cqe = u->batch[i + CONNECTION_AHEAD];
 		__builtin_prefetch(connection_of(cqe));
 		if (cqe->flags & IORING_CQE_F_BUFFER)
 			__builtin_prefetch(received_data(u, cqe));
 	}
-	if (i + AHEAD >= count)
-		return;
-	cqe = u->batch[i + AHEAD];
-	c = connection_of(cqe);
-	if ((cqe->user_data & TAG_MASK) == TAG_RECEIVE && (cqe->flags & IORING_CQE_F_BUFFER) && cqe->res > 0 &&
-	    !c->closing)
-		handler->expected(handler->context, c, received_data(u, cqe), (size_t)cqe->res);
+	if (i + INDEX_AHEAD < count)
+		expect(u, u->batch[i + INDEX_AHEAD], false);
+	if (i + OBJECT_AHEAD < count)
+		expect(u, u->batch[i + OBJECT_AHEAD], true);
 }
 
 static size_t dispatch(struct zs_loop *loop)

@@ -91,19 +91,32 @@ static bool is_get(const struct pipeline *p, const struct step *step)
 	return step->command == p->node->get_command && step->argc == 2;
 }
 
-/* Starts to fetch the first keys of all but GETs, whose batch does it better. */
+/* The key to fetch for a step. NULL: none, or it is a GET, whose batch does it better. */
+static const struct zs_argument *key_of(const struct pipeline *p, const struct step *step)
+{
+	size_t key = step->command ? (size_t)step->command->first_key : 0;
+
+	return key > 0 && key < step->argc && !is_get(p, step) ? &step->argv[key] : NULL;
+}
+
+/* Starts to fetch the first keys: first where their objects are, then the objects. */
 static void prefetch(struct pipeline *p)
 {
-	for (unsigned i = 0; i < p->count; i++) {
-		const struct step *step = &p->steps[i];
-		int key = step->command ? step->command->first_key : 0;
+	const struct zs_argument *key;
 
-		if (key > 0 && (size_t)key < step->argc && !is_get(p, step))
-			zs_prefetch(p->worker->engine_thread, step->argv[key].data, step->argv[key].size);
+	for (unsigned i = 0; i < p->count; i++) {
+		key = key_of(p, &p->steps[i]);
+		if (key)
+			zs_prefetch(p->worker->engine_thread, key->data, key->size);
+	}
+	for (unsigned i = 0; i < p->count; i++) {
+		key = key_of(p, &p->steps[i]);
+		if (key)
+			zs_prefetch_object(p->worker->engine_thread, key->data, key->size);
 	}
 }
 
-void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t size)
+void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t size, bool soon)
 {
 	static const struct zs_resp_limits limits = { .arguments = 16, .bulk = 256, .total = 256 };
 	struct zs_resp parser = { 0 };
@@ -119,7 +132,8 @@ void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t si
 	command = zs_command_find(request.argv[0].data, request.argv[0].size);
 	key = command ? (size_t)command->first_key : 0;
 	if (key && key < request.argc)
-		zs_prefetch(worker->engine_thread, request.argv[key].data, request.argv[key].size);
+		(soon ? zs_prefetch_object : zs_prefetch)(worker->engine_thread, request.argv[key].data,
+							  request.argv[key].size);
 }
 
 /* ---- after a command ---- */

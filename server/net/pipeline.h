@@ -7,6 +7,7 @@
 #ifndef ZS_SERVER_NET_PIPELINE_H
 #define ZS_SERVER_NET_PIPELINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,10 @@ struct zs_worker;
  */
 size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t size, size_t output_max);
 
-/* Begins to fetch what the first command in `data` will need. Nothing is run. */
-void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t size);
+/*
+ * Begins to fetch what the first command in `data` will need; to be called twice, the second time `soon` before the
+ * command is run. Nothing is run.
+ */
+void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t size, bool soon);
 
 #endif
