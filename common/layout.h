@@ -25,6 +25,9 @@
 #define ZS_LAYOUT_MAGIC 0x42414c532d534e5aull /* "ZNS-SLAB" */
 #define ZS_LAYOUT_VERSION 1u
 
+/* For the few functions that every read goes through. */
+#define ZS_ALWAYS_INLINE static inline __attribute__((always_inline))
+
 #define ZS_FRAME_SIZE 4096u
 #define ZS_SLAB_ID_BITS 22
 #define ZS_SLAB_NONE ((1u << ZS_SLAB_ID_BITS) - 1) /* no slab has this id */
@@ -128,11 +131,10 @@ static inline uint8_t zs_bucket_slot(const struct zs_bucket *b, unsigned i)
 static inline uint32_t zs_bucket_slab(const struct zs_bucket *b, unsigned i)
 {
 	unsigned bit = i * ZS_SLAB_ID_BITS;
-	const uint32_t *id = &b->ids[bit / 32];
-	uint64_t low = zs_load(&id[0]);
-	/* Entry 12 ends inside the last word, so there is always a word behind the first that an entry
-	 * touches or the entry lies in the first alone. */
-	uint64_t high = bit / 32 < 8 ? zs_load(&id[1]) : 0;
+	unsigned word = bit / 32;
+	uint64_t low = zs_load(&b->ids[word]);
+	/* The last entry lies in the last word alone; reading that twice is cheaper than a branch. */
+	uint64_t high = zs_load(&b->ids[word + (word < 8)]);
 
 	return (uint32_t)((low | high << 32) >> (bit % 32)) & ZS_SLAB_NONE;
 }
@@ -221,7 +223,7 @@ static inline uint64_t zs_lifetime(uint64_t base, uint32_t unit, enum zs_slab_ki
 /* Milliseconds of a unit: 1, 2, 3, 4, 6, 8, 12, ... for 1, 2, 3, ... */
 static inline uint64_t zs_unit_ms(uint32_t unit)
 {
-	return unit < 2 ? unit : (2ull + (unit & 1)) << ((unit - 2) / 2);
+	return ((2ull + (unit & 1)) << (unit / 2)) >> 1;
 }
 
 static inline uint32_t zs_live_words(uint32_t slots)
@@ -301,7 +303,7 @@ static inline bool zs_extent_mixed(const uint8_t *frame, uint32_t slots, uint32_
  * Finds slot `slot`. False if the header makes no sense for it, which a reader may see when it follows an
  * entry that changes under it; then there is no object. Never gives bytes outside the frame.
  */
-static inline bool zs_slab_extent(const struct zs_slab *slab, uint64_t identity, uint64_t lifetime, uint32_t slot,
+ZS_ALWAYS_INLINE bool zs_slab_extent(const struct zs_slab *slab, uint64_t identity, uint64_t lifetime, uint32_t slot,
 				  struct zs_extent *extent)
 {
 	enum zs_slab_kind kind = zs_lifetime_kind(lifetime);
@@ -310,14 +312,14 @@ static inline bool zs_slab_extent(const struct zs_slab *slab, uint64_t identity,
 
 	if (slot >= slots)
 		return false;
-	if (kind == ZS_KIND_MIXED)
+	if (__builtin_expect(kind == ZS_KIND_MIXED, 0))
 		return zs_extent_mixed((const uint8_t *)slab, slots, zs_lifetime_unit(lifetime), slot, extent);
 	extent->key_size = zs_identity_key_size(identity);
 	extent->value_size = zs_identity_value_size(identity);
 	end = (slot + 1) * zs_stride(kind, extent->key_size, extent->value_size);
 	if (end > ZS_FRAME_SIZE - ZS_SLAB_FIXED)
 		return false;
-	if (kind == ZS_KIND_COUNTER) {
+	if (__builtin_expect(kind == ZS_KIND_COUNTER, 0)) {
 		extent->value = ZS_FRAME_SIZE - end;
 		extent->key = extent->value + 8;
 	} else {

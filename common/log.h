@@ -54,6 +54,6 @@ void zs_log_write(enum zs_log_level level, const char *message, const struct zs_
 
 /* zs_log(ZS_LOG_INFO, "listening", zs_log_text("address", a), zs_log_number("port", p)); */
 #define zs_log(level, message, ...) \
-	zs_log_write(level, message, (const struct zs_log_field[]){ __VA_ARGS__ __VA_OPT__(, ){ 0 } })
+	zs_log_write(level, message, (const struct zs_log_field[]){ { 0 }, ##__VA_ARGS__, { 0 } } + 1)
 
 #endif

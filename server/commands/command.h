@@ -72,11 +72,9 @@ const struct zs_command *zs_command_table(size_t *count);
 int zs_command_execute(struct zs_call *call);
 
 /* Tables of the parts, each ended by a NULL name. */
-extern const struct zs_command zs_commands_string[]; /* commands_string.c: GET SET APPEND INCR ... */
-extern const struct zs_command
-    zs_commands_generic[]; /* commands_generic.c: DEL EXPIRE SCAN OBJECT ... ZS.DROP */
-extern const struct zs_command
-    zs_commands_connection[];			     /* commands_connection.c: PING HELLO AUTH CLIENT ... */
-extern const struct zs_command zs_commands_server[]; /* commands_server.c: INFO CONFIG MEMORY SLOWLOG ... */
+extern const struct zs_command zs_commands_string[];	 /* commands_string.c: GET SET APPEND INCR ... */
+extern const struct zs_command zs_commands_generic[];	 /* commands_generic.c: DEL EXPIRE SCAN OBJECT ... ZS.DROP */
+extern const struct zs_command zs_commands_connection[]; /* commands_connection.c: PING HELLO AUTH CLIENT ... */
+extern const struct zs_command zs_commands_server[];	 /* commands_server.c: INFO CONFIG MEMORY SLOWLOG ... */
 
 #endif

@@ -105,7 +105,8 @@ int zs_arena_map(struct zs_arena *arena, uint64_t size, bool huge_pages, bool pr
 	uint64_t limit = memory_limit();
 
 	if (size > limit) {
-		snprintf(why, why_size, "%llu MB of memory were asked for, but this machine or control group has %llu MB",
+		snprintf(why, why_size,
+			 "%llu MB of memory were asked for, but this machine or control group has %llu MB",
 			 (unsigned long long)(size >> 20), (unsigned long long)(limit >> 20));
 		return ZS_ENOMEM;
 	}
@@ -115,8 +116,8 @@ int zs_arena_map(struct zs_arena *arena, uint64_t size, bool huge_pages, bool pr
 		return errno == ENOMEM ? ZS_ENOMEM : ZS_ESYS;
 	}
 	if (prefault && madvise(arena->base, arena->size, MADV_POPULATE_WRITE)) {
-		snprintf(why, why_size, "cannot touch all of the %llu MB of memory: %s", (unsigned long long)(size >> 20),
-			 strerror(errno));
+		snprintf(why, why_size, "cannot touch all of the %llu MB of memory: %s",
+			 (unsigned long long)(size >> 20), strerror(errno));
 		zs_arena_unmap(arena);
 		return ZS_ENOMEM;
 	}

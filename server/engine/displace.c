@@ -33,8 +33,8 @@ static bool move_entry(struct zs_thread *thread, const struct zs_table *table, c
 	free_mask = zs_bucket_match(target, 0);
 	if (free_mask && zs_bucket_tag(source, to->entry) == to->tag &&
 	    !((zs_bucket_flags(source) | zs_bucket_flags(target)) & ZS_BUCKET_MOVED)) {
-		zs_bucket_set(target, (uint32_t)__builtin_ctz(free_mask), to->tag,
-			      zs_bucket_slab(source, to->entry), zs_bucket_slot(source, to->entry));
+		zs_bucket_set(target, (uint32_t)__builtin_ctz(free_mask), to->tag, zs_bucket_slab(source, to->entry),
+			      zs_bucket_slot(source, to->entry));
 		zs_bucket_set(source, to->entry, 0, 0, 0);
 		zs_count(thread, displaced, 1);
 		done = true;

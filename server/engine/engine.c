@@ -109,8 +109,8 @@ static int open_parts(struct zs_engine *engine)
 		if (error)
 			return error;
 	}
-	engine->outside_bytes += engine->part_count * (sizeof(struct zs_part) + sizeof(struct zs_overflow)) +
-				 frames * sizeof(uint16_t);
+	engine->outside_bytes +=
+	    engine->part_count * (sizeof(struct zs_part) + sizeof(struct zs_overflow)) + frames * sizeof(uint16_t);
 	return ZS_OK;
 }
 
@@ -125,8 +125,8 @@ static void take_time(struct zs_engine *engine)
 	uint64_t now = zs_clock_ms(engine->clock);
 	uint64_t old = zs_load(&engine->now_ms);
 
-	while (now > old && !__atomic_compare_exchange_n(&engine->now_ms, &old, now, true, __ATOMIC_ACQ_REL,
-							 __ATOMIC_RELAXED))
+	while (now > old &&
+	       !__atomic_compare_exchange_n(&engine->now_ms, &old, now, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		;
 }
 

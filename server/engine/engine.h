@@ -15,8 +15,8 @@
  * others from reusing memory and they will see ZS_EAGAIN.
  *
  * TIME. Deadlines are milliseconds since 1970 on the engine's clock; 0 means none. The time is taken in
- * zs_thread_quiesce and _online, for all threads at once. A stored deadline is never later than asked for, and earlier by at most
- * 1 % of the time to live. An object whose deadline has passed is never returned.
+ * zs_thread_quiesce and _online, for all threads at once. A stored deadline is never later than asked for, and earlier
+ * by at most 1 % of the time to live. An object whose deadline has passed is never returned.
  *
  * KEYS AND VALUES are any bytes; both may be empty. Together they may have ZS_OBJECT_MAX bytes.
  *
@@ -132,18 +132,19 @@ size_t zs_get_batch(struct zs_thread *thread, const struct zs_key *keys, size_t 
 void zs_prefetch(struct zs_thread *thread, const void *key, size_t key_size);
 
 /*
- * The second half, to be called somewhat later: by what zs_prefetch has fetched meanwhile it starts to fetch the object.
+ * The second half, to be called somewhat later: by what zs_prefetch has fetched meanwhile it starts to fetch the
+ * object.
  */
 void zs_prefetch_object(struct zs_thread *thread, const void *key, size_t key_size);
 
 /* ---- writing ---- */
 
 enum zs_set_flags {
-	ZS_SET_ABSENT = 1,	/* NX: only if the key does not exist */
-	ZS_SET_PRESENT = 2,	/* XX: only if it does */
-	ZS_SET_EQUAL = 4,	/* only if it exists with exactly the value `expected` (a number compares as its decimal) */
-	ZS_SET_KEEP_TTL = 8,	/* keep the deadline of the object that is replaced; `deadline` is for new ones */
-	ZS_SET_GROUP = 16,	/* put it into the group named `group`; without it the object is in none */
+	ZS_SET_ABSENT = 1,  /* NX: only if the key does not exist */
+	ZS_SET_PRESENT = 2, /* XX: only if it does */
+	ZS_SET_EQUAL = 4,   /* only if it exists with exactly the value `expected` (a number compares as its decimal) */
+	ZS_SET_KEEP_TTL = 8, /* keep the deadline of the object that is replaced; `deadline` is for new ones */
+	ZS_SET_GROUP = 16,   /* put it into the group named `group`; without it the object is in none */
 };
 
 struct zs_set {
@@ -177,8 +178,8 @@ int zs_set(struct zs_thread *thread, const struct zs_set *set, struct zs_previou
 int zs_delete(struct zs_thread *thread, const void *key, size_t key_size, struct zs_previous *previous);
 
 /*
- * Adds to an integer, which from then on is a ZS_NUMBER. An absent key counts as 0 without deadline. The deadline stays.
- * Errors: ZS_ENOTINT (not a canonical decimal of 64 bits), ZS_EOVERFLOW, and those of zs_set.
+ * Adds to an integer, which from then on is a ZS_NUMBER. An absent key counts as 0 without deadline. The deadline
+ * stays. Errors: ZS_ENOTINT (not a canonical decimal of 64 bits), ZS_EOVERFLOW, and those of zs_set.
  */
 int zs_increment(struct zs_thread *thread, const void *key, size_t key_size, int64_t delta, int64_t *result);
 
@@ -230,8 +231,7 @@ struct zs_group_info {
 };
 
 /* Calls `each` for every group that has objects. Groups that come or go meanwhile may be missed or seen. */
-void zs_groups(struct zs_thread *thread, void (*each)(void *context, const struct zs_group_info *group),
-	       void *context);
+void zs_groups(struct zs_thread *thread, void (*each)(void *context, const struct zs_group_info *group), void *context);
 
 /* Removes everything. */
 void zs_flush(struct zs_thread *thread);
@@ -266,12 +266,12 @@ struct zs_stats {
 	uint64_t outside_bytes;	   /* what the engine took from malloc and mmap besides the arena */
 	const char *page_kind;	   /* "hugetlb", "transparent huge pages", "4 KB pages" */
 
-	uint64_t slabs;		/* in use */
-	uint64_t open_slabs;	/* of these, being filled */
+	uint64_t slabs;	     /* in use */
+	uint64_t open_slabs; /* of these, being filled */
 	uint64_t groups;
 
 	/* index */
-	uint64_t index_entries;	 /* capacity */
+	uint64_t index_entries; /* capacity */
 	uint64_t index_used;
 	uint64_t index_overflow; /* entries that found no place in their two buckets */
 	uint64_t index_resizes;
@@ -283,14 +283,14 @@ struct zs_stats {
 	uint64_t sets;
 	uint64_t deletes;
 	uint64_t expired_objects;
-	uint64_t expired_slabs;	 /* slabs that were reset whole because everything in them had expired */
+	uint64_t expired_slabs; /* slabs that were reset whole because everything in them had expired */
 	uint64_t evicted_objects;
 	uint64_t evicted_slabs;
 	uint64_t moved_evict;	 /* objects copied forward by eviction */
 	uint64_t moved_merge;	 /* ... by merging of sparse slabs */
 	uint64_t moved_lifetime; /* ... because their slab's time was over and theirs was not */
 	uint64_t dropped_objects;
-	uint64_t displaced;	 /* index entries moved to their other bucket */
+	uint64_t displaced; /* index entries moved to their other bucket */
 	uint64_t ghost_hits;
 	uint64_t upkeep_longest_us; /* the longest single step of background work */
 };

@@ -19,8 +19,7 @@ bool zs_epoch_passed(struct zs_epoch *epoch, uint64_t stamp)
 	}
 	/* Others may have looked later than we did; never take their finding back. */
 	for (uint64_t old = zs_load(&epoch->passed); old < lowest;) {
-		if (__atomic_compare_exchange_n(&epoch->passed, &old, lowest, true, __ATOMIC_ACQ_REL,
-						__ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&epoch->passed, &old, lowest, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 			break;
 	}
 	return stamp < lowest;

@@ -25,7 +25,7 @@ struct zs_epoch_slot {
 struct zs_epoch {
 	_Alignas(64) uint64_t global; /* starts at 1 */
 	_Alignas(64) uint64_t passed; /* every stamp below this has passed; a cache of the last look around */
-	_Alignas(64) uint32_t used;    /* slots in use are below this */
+	_Alignas(64) uint32_t used;   /* slots in use are below this */
 	struct zs_epoch_slot slots[ZS_EPOCH_THREADS_MAX];
 };
 

@@ -107,9 +107,8 @@ static void judge_object(struct zs_thread *thread, struct zs_part *part, const s
 		return;
 	}
 	if (verdict.keep) {
-		enum zs_moved moved =
-			zs_move_object(thread, part, id, slot, hash,
-				       (struct zs_move){ verdict.main, false, verdict.recency });
+		enum zs_moved moved = zs_move_object(thread, part, id, slot, hash,
+						     (struct zs_move){ verdict.main, false, verdict.recency });
 
 		if (moved == ZS_MOVED)
 			zs_count(thread, moved_evict, 1);
@@ -124,7 +123,7 @@ static void judge_object(struct zs_thread *thread, struct zs_part *part, const s
 		zs_ghost_add(part->ghost, hash);
 }
 
-static bool evict_by_policy(struct zs_thread *thread, struct zs_part *part)
+bool zs_evict_by_policy(struct zs_thread *thread, struct zs_part *part)
 {
 	const struct zs_policy_ops *policy = zs_policy_ops(zs_engine_policy(part->engine));
 	struct zs_residents residents;
@@ -149,7 +148,7 @@ bool zs_evict_one(struct zs_thread *thread, struct zs_part *part)
 		return true;
 	if (zs_evict_merge_sparse(thread, part))
 		return true;
-	return evict_by_policy(thread, part);
+	return zs_evict_by_policy(thread, part);
 }
 
 int zs_evict_make_room(struct zs_thread *thread, struct zs_part *part)

@@ -23,6 +23,9 @@ bool zs_evict_one(struct zs_thread *thread, struct zs_part *part);
 /* Remembers that at most half of the slab's slots are in use, so that it is merged with others. */
 void zs_evict_note_sparse(struct zs_part *part, uint32_t id);
 
+/* Empties the slab that the policy chooses. False if there is none, or nothing may be evicted. */
+bool zs_evict_by_policy(struct zs_thread *thread, struct zs_part *part);
+
 /* Ends a claim: retires the slab if it is empty, else releases it. True if it was retired. */
 bool zs_evict_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id);
 

@@ -22,8 +22,8 @@ struct zs_ghost *zs_ghost_new(uint64_t keys)
 {
 	uint64_t lines = keys / PER_LINE + 1;
 	size_t size = sizeof(struct zs_ghost) + lines * sizeof(struct line);
-	struct zs_ghost *ghost = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-				      -1, 0);
+	struct zs_ghost *ghost =
+	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (ghost == MAP_FAILED)
 		return NULL;

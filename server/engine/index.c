@@ -7,8 +7,8 @@
 #include "server/engine/resize.h"
 #include "server/engine/slab.h"
 
-/* For the few functions that every read goes through: the compiler would call them, as they have several callers. */
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+/* Overflow entries looked at in one step of draining. */
+#define DRAIN_STEP 16
 
 /* ---- locks and entries of one bucket ---- */
 
@@ -77,7 +77,7 @@ struct pair {
 	struct zs_bucket *b;
 };
 
-ALWAYS_INLINE struct pair pair_of(const struct zs_table *table, uint64_t hash)
+ZS_ALWAYS_INLINE struct pair pair_of(const struct zs_table *table, uint64_t hash)
 {
 	uint32_t first = zs_hash_bucket(hash, table->count);
 	uint32_t second = zs_hash_other_bucket(first, zs_hash_tag(hash), table->count);
@@ -88,10 +88,10 @@ ALWAYS_INLINE struct pair pair_of(const struct zs_table *table, uint64_t hash)
 /* ---- finding ---- */
 
 /*
- * Whether slot `slot` of slab `id` is live and has this key. `stride` is a guess of where the slot begins, so that it is
- * fetched together with the header and not after it; 0 for none.
+ * Whether slot `slot` of slab `id` is live and has this key. `stride` is a guess of where the slot begins, so that it
+ * is fetched together with the header and not after it; 0 for none.
  */
-ALWAYS_INLINE bool check_object(const struct zs_part *part, uint32_t id, uint32_t slot, uint32_t stride,
+ZS_ALWAYS_INLINE bool check_object(const struct zs_part *part, uint32_t id, uint32_t slot, uint32_t stride,
 				const void *key, size_t size, struct zs_found *found)
 {
 	struct zs_slab *slab;
@@ -146,20 +146,20 @@ static inline const struct zs_bucket *first_match(const struct zs_bucket *a, con
 						  uint32_t *entry)
 {
 	uint32_t i = (uint32_t)__builtin_ctz(mask);
-	bool second = i >= ZS_BUCKET_ENTRIES;
+	uintptr_t second = -(uintptr_t)(i >= ZS_BUCKET_ENTRIES);
 
-	*entry = second ? i - ZS_BUCKET_ENTRIES : i;
-	return second ? b : a;
+	*entry = i - (ZS_BUCKET_ENTRIES & (uint32_t)second);
+	return (const struct zs_bucket *)(((uintptr_t)a & ~second) | ((uintptr_t)b & second));
 }
 
 /*
- * Looks for the key in both buckets, and follows only entries that did not change while they were read. Which of the two
- * holds the tag is a coin toss; a branch on it would be mispredicted half the time, each time a cache miss late, and
- * keep the processor from starting on the next key. Hence the selection without branches.
+ * Looks for the key in both buckets, and follows only entries that did not change while they were read. Which of the
+ * two holds the tag is a coin toss; a branch on it would be mispredicted half the time, each time a cache miss late,
+ * and keep the processor from starting on the next key. Hence the selection without branches.
  */
-ALWAYS_INLINE bool search_unlocked(const struct zs_part *part, const struct zs_bucket *a, const struct zs_bucket *b,
-				   uint16_t sa, uint16_t sb, uint8_t tag, uint32_t stride, const void *key,
-				   size_t size, struct zs_found *found)
+ZS_ALWAYS_INLINE bool search_unlocked(const struct zs_part *part, const struct zs_bucket *a, const struct zs_bucket *b,
+				   uint16_t sa, uint16_t sb, uint8_t tag, uint32_t stride, const void *key, size_t size,
+				   struct zs_found *found)
 {
 	for (uint32_t mask = match_pair(a, b, tag); mask; mask &= mask - 1) {
 		uint32_t i;
@@ -202,7 +202,7 @@ static inline bool is_stable(const struct zs_bucket *bucket, uint16_t sequence)
 }
 
 /* Looks through one table. 1: found, 0: surely not here, -1: look again. */
-ALWAYS_INLINE int find_in_table(const struct zs_part *part, const struct zs_table *table, uint64_t hash,
+ZS_ALWAYS_INLINE int find_in_table(const struct zs_part *part, const struct zs_table *table, uint64_t hash,
 				uint32_t stride, const void *key, size_t size, struct zs_found *found, uint32_t *flags)
 {
 	struct pair p = pair_of(table, hash);
@@ -489,6 +489,31 @@ bool zs_index_insert(struct zs_thread *thread, struct zs_locked *locked, uint32_
 	}
 	count_entries(thread, locked->part, 1);
 	return true;
+}
+
+void zs_index_drain_overflow(struct zs_thread *thread, struct zs_part *part)
+{
+	struct zs_overflow *overflow = part->overflow;
+	uint32_t count = zs_load(&overflow->count);
+
+	for (uint32_t n = 0; n < DRAIN_STEP && n < count; n++) {
+		struct zs_overflow_entry entry = { 0 };
+		struct zs_locked locked;
+		struct zs_found found;
+
+		pthread_mutex_lock(&overflow->lock);
+		if (overflow->count)
+			entry = overflow->entries[overflow->drain++ % overflow->count];
+		pthread_mutex_unlock(&overflow->lock);
+		if (!entry.hash)
+			return;
+		zs_index_lock(thread, part, entry.hash, &locked);
+		/* Twice in the index for a moment, under the lock; it is the same slot. */
+		if (zs_index_find_slot(&locked, entry.id, entry.slot, &found) && !found.bucket &&
+		    zs_index_insert(thread, &locked, entry.id, entry.slot, false))
+			zs_index_remove(thread, &locked, &found);
+		zs_index_unlock(&locked);
+	}
 }
 
 int64_t zs_index_used(const struct zs_part *part)

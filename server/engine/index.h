@@ -1,12 +1,12 @@
 /*
  * The index of a partition: buckets of one cache line, two for each key.
  *
- * Readers lock nothing. They may believe what they found (an entry read under an unchanged sequence leads to a slab whose
- * live bit and key they check), but a miss only if no bucket they looked at changed meanwhile. Writers lock both
+ * Readers lock nothing. They may believe what they found (an entry read under an unchanged sequence leads to a slab
+ * whose live bit and key they check), but a miss only if no bucket they looked at changed meanwhile. Writers lock both
  * buckets of their key, which also orders all writers of one key.
  *
- * Resizing (see resize.c): for a while there are two tables. An entry moves from the previous table to the main one, never
- * back; readers look in that order. A writer first moves what stands in its key's two previous buckets.
+ * Resizing (see resize.c): for a while there are two tables. An entry moves from the previous table to the main one,
+ * never back; readers look in that order. A writer first moves what stands in its key's two previous buckets.
  *
  * Invariants:
  *   1. An entry changes only under its bucket's odd sequence.
@@ -79,8 +79,12 @@ void zs_index_remove(struct zs_thread *thread, struct zs_locked *locked, const s
  */
 bool zs_index_insert(struct zs_thread *thread, struct zs_locked *locked, uint32_t id, uint32_t slot, bool force);
 
-/* Moves entries so that one of the key's buckets gets a free place. Takes locks of its own. False if it found no way. */
+/* Moves entries so that one of the key's buckets gets a free place. Takes locks of its own. False if it found no way.
+ */
 bool zs_index_make_room(struct zs_thread *thread, struct zs_part *part, const struct zs_table *table, uint64_t hash);
+
+/* Moves some entries of the overflow list to their buckets, where there is room again. */
+void zs_index_drain_overflow(struct zs_thread *thread, struct zs_part *part);
 
 /* Entries in use, over all threads. */
 int64_t zs_index_used(const struct zs_part *part);
@@ -96,29 +100,26 @@ void zs_bucket_clear_flag(struct zs_bucket *bucket, uint32_t flag);
 /* Locks the two buckets of a hash in one table. */
 void zs_index_lock_table(struct zs_part *part, struct zs_table table, uint64_t hash, struct zs_locked *locked);
 
-/* Whether key bytes are the same. */
+/* Whether key bytes are the same. Keys are short: a call of memcmp would cost more than the comparison. */
 static inline bool zs_bytes_equal(const void *a, const void *b, size_t size)
 {
 	const uint8_t *x = a;
 	const uint8_t *y = b;
-	uint64_t v, w;
+	uint64_t v[2], w[2];
+	uint64_t differ = 0;
 
-	if (size < 8) {
-		for (size_t i = 0; i < size; i++) {
-			if (x[i] != y[i])
-				return false;
-		}
-		return true;
+	if (size < 16) {
+		for (size_t i = 0; i < size; i++)
+			differ |= x[i] ^ y[i];
+		return !differ;
 	}
-	for (size_t i = 0; i + 8 < size; i += 8) {
-		__builtin_memcpy(&v, x + i, 8);
-		__builtin_memcpy(&w, y + i, 8);
-		if (v != w)
-			return false;
+	for (size_t i = 0;; i = i + 32 <= size ? i + 16 : size - 16) {
+		__builtin_memcpy(v, x + i, 16);
+		__builtin_memcpy(w, y + i, 16);
+		differ |= (v[0] ^ w[0]) | (v[1] ^ w[1]);
+		if (i + 16 == size)
+			return !differ;
 	}
-	__builtin_memcpy(&v, x + size - 8, 8);
-	__builtin_memcpy(&w, y + size - 8, 8);
-	return v == w;
 }
 
 #endif

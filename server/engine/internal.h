@@ -61,6 +61,7 @@ struct zs_index_view {
 struct zs_overflow {
 	pthread_mutex_t lock;
 	uint32_t count; /* read without the lock as a hint */
+	uint32_t drain; /* where draining goes on */
 	struct zs_overflow_entry {
 		uint64_t hash;
 		uint32_t id;
@@ -184,20 +185,20 @@ struct zs_thread_part {
 };
 
 /* X(name): counters of events, one set for each thread */
-#define ZS_COUNTERS(X)                                                                                       \
-	X(hits)                                                                                              \
-	X(misses)                                                                                            \
-	X(sets)                                                                                              \
-	X(deletes)                                                                                           \
-	X(expired_objects)                                                                                   \
-	X(expired_slabs)                                                                                     \
-	X(evicted_objects)                                                                                   \
-	X(evicted_slabs)                                                                                     \
-	X(moved_evict)                                                                                       \
-	X(moved_merge)                                                                                       \
-	X(moved_lifetime)                                                                                    \
-	X(dropped_objects)                                                                                   \
-	X(displaced)                                                                                         \
+#define ZS_COUNTERS(X)     \
+	X(hits)            \
+	X(misses)          \
+	X(sets)            \
+	X(deletes)         \
+	X(expired_objects) \
+	X(expired_slabs)   \
+	X(evicted_objects) \
+	X(evicted_slabs)   \
+	X(moved_evict)     \
+	X(moved_merge)     \
+	X(moved_lifetime)  \
+	X(dropped_objects) \
+	X(displaced)       \
 	X(ghost_hits)
 
 struct zs_counters {
@@ -209,9 +210,9 @@ struct zs_counters {
 struct zs_thread {
 	_Alignas(64) struct zs_engine *engine;
 	struct zs_epoch_slot *slot;
-	bool want_epoch;   /* something unlinked waits for the next epoch */
-	uint32_t stride;   /* of the last slab read: a guess where the next object lies */
-	uint64_t random;   /* state of a xorshift generator */
+	bool want_epoch;    /* something unlinked waits for the next epoch */
+	uint32_t stride;    /* of the last slab read: a guess where the next object lies */
+	uint64_t random;    /* state of a xorshift generator */
 	uint64_t operation; /* counts writes; the clock of the open slabs' replacement */
 	uint64_t sealed_ms; /* when open slabs were last looked through for what is over */
 	struct zs_thread_part *parts[ZS_PARTITIONS_MAX];

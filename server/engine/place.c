@@ -94,7 +94,8 @@ static void list_partial(struct zs_thread *thread, struct zs_open *open, struct 
 {
 	struct zs_slab *slab = zs_frame(part, id);
 	struct zs_partial_ring *ring = open->partial;
-	/* Taken first: if another thread opens the slab before we have looked at its slots, ours is an old generation. */
+	/* Taken first: if another thread opens the slab before we have looked at its slots, ours is an old generation.
+	 */
 	uint32_t generation = zs_identity_generation(zs_load_acquire(&slab->identity));
 	struct zs_partial *entry;
 
@@ -449,8 +450,8 @@ static struct zs_lane *best_fit(struct zs_thread *thread, struct zs_part *part, 
 		uint8_t byte;
 		int room;
 
-		if (lane->slab && (is_dropped(lane) || (!wanted->gentle &&
-							!fits_lifetime(lane->slab, wanted->deadline, &byte))))
+		if (lane->slab &&
+		    (is_dropped(lane) || (!wanted->gentle && !fits_lifetime(lane->slab, wanted->deadline, &byte))))
 			seal_lane(thread, open, part, lane);
 		if (!lane->slab) {
 			empty = lane;
@@ -538,10 +539,10 @@ static uint64_t choose_class(struct zs_thread *thread, struct zs_part *part, con
 		unit = wanted->unit ? wanted->unit : zs_unit_for(zs_left(thread, wanted->deadline));
 	if (wanted->counter)
 		return class_of(ZS_KIND_COUNTER, (uint32_t)wanted->key_size, 8, unit, wanted->main, group);
-	/* A slab for one object needs no records and leaves the most room; an object of no bytes cannot have a record. */
+	/* A slab for one object needs no records and leaves the most room; an object of no bytes cannot have a record.
+	 */
 	if (is_common(tp, wanted->key_size, wanted->value_size) ||
-	    wanted->key_size + wanted->value_size > ZS_FRAME_SIZE - 128 ||
-	    wanted->key_size + wanted->value_size == 0)
+	    wanted->key_size + wanted->value_size > ZS_FRAME_SIZE - 128 || wanted->key_size + wanted->value_size == 0)
 		return class_of(ZS_KIND_UNIFORM, (uint32_t)wanted->key_size, (uint32_t)wanted->value_size, unit,
 				wanted->main, group);
 	return class_of(ZS_KIND_MIXED, 0, 0, unit, wanted->main, group);

@@ -1,8 +1,9 @@
 /*
  * Where a new object goes: the slabs that each thread fills.
  *
- * Objects of one class (kind, sizes where they are uniform, unit of lifetime, queue, group) share slabs. A thread has its
- * own open slabs, so placing takes no lock and shares no cache line; it goes to the partition only for another slab.
+ * Objects of one class (kind, sizes where they are uniform, unit of lifetime, queue, group) share slabs. A thread has
+ * its own open slabs, so placing takes no lock and shares no cache line; it goes to the partition only for another
+ * slab.
  *
  *   uniform, counter   up to four open slabs, one for each window of deadlines; any free slot will do
  *   mixed              up to four open slabs, the one with the least room that suffices ("best fit")
@@ -54,7 +55,8 @@ bool zs_place_commit(struct zs_thread *thread, struct zs_part *part, const struc
 /* An object of this sealed slab has ended: its slot may be filled again later. No lock is held. */
 void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id);
 
-/* Seals the thread's open slabs in which everything has expired or was dropped, so that upkeep can visit them; or all. */
+/* Seals the thread's open slabs in which everything has expired or was dropped, so that upkeep can visit them; or all.
+ */
 void zs_place_seal(struct zs_thread *thread, struct zs_part *part, bool all);
 
 /* Frees what the thread holds; all its slabs are sealed. */

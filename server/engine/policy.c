@@ -22,10 +22,10 @@ static uint32_t oldest(struct zs_part *part, const struct zs_slab_list *list)
 }
 
 /*
- * S3-FIFO on slabs (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23): new objects go to slabs of
- * the small queue, a tenth of all. What was read there moves on to the main queue when its slab is the oldest, the rest is
- * evicted and remembered in the ghost; a key that comes back from there goes to the main queue at once. There, objects
- * that were read since are copied forward.
+ * S3-FIFO on slabs (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23): new objects go to slabs
+ * of the small queue, a tenth of all. What was read there moves on to the main queue when its slab is the oldest, the
+ * rest is evicted and remembered in the ghost; a key that comes back from there goes to the main queue at once. There,
+ * objects that were read since are copied forward.
  */
 static uint32_t s3fifo_victim(struct zs_thread *thread, struct zs_part *part)
 {
@@ -91,7 +91,8 @@ static uint32_t slab_use(const struct zs_part *part, uint32_t id)
 	return sum;
 }
 
-/* LFU: of some old slabs the one whose objects are used least; frequent ones are copied forward, with half the count. */
+/* LFU: of some old slabs the one whose objects are used least; frequent ones are copied forward, with half the count.
+ */
 static uint32_t lfu_victim(struct zs_thread *thread, struct zs_part *part)
 {
 	uint32_t best = ZS_SLAB_NONE;

@@ -8,10 +8,10 @@
 
 /* What becomes of one object of a victim. */
 struct zs_verdict {
-	bool keep;	   /* copy it forward */
-	bool main;	   /* into the main queue */
-	bool remember;	   /* in the ghost, when it is not kept */
-	uint32_t recency;  /* that the copy starts with */
+	bool keep;	  /* copy it forward */
+	bool main;	  /* into the main queue */
+	bool remember;	  /* in the ghost, when it is not kept */
+	uint32_t recency; /* that the copy starts with */
 };
 
 struct zs_policy_ops {

@@ -35,8 +35,7 @@ static void publish(struct zs_part *part, const struct zs_index_view *view)
 	place->main.offset = (uint64_t)((const uint8_t *)view->main.buckets - arena);
 	place->main.buckets = view->main.count;
 	place->previous.buckets = view->previous.count;
-	place->previous.offset =
-		view->previous.count ? (uint64_t)((const uint8_t *)view->previous.buckets - arena) : 0;
+	place->previous.offset = view->previous.count ? (uint64_t)((const uint8_t *)view->previous.buckets - arena) : 0;
 	zs_fetch_add(&super->sequence, 1);
 	zs_store_release(&part->view, (struct zs_index_view *)(uintptr_t)view);
 }
@@ -73,7 +72,6 @@ int zs_resize_init(struct zs_part *part)
 	publish(part, view);
 	return ZS_OK;
 }
-
 
 /* Puts a replaced view aside until nobody can be using it; with a table in `previous` that table rests with it. */
 static void retire_view(struct zs_thread *thread, struct zs_part *part, struct zs_index_view *view)
@@ -169,8 +167,7 @@ static void insert_moved(struct zs_thread *thread, struct zs_part *part, const s
 	}
 }
 
-void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
-		      uint32_t bucket)
+void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view, uint32_t bucket)
 {
 	struct zs_bucket *b = &view->previous.buckets[bucket];
 	struct zs_figures *figures = &thread->parts[part->number]->figures;

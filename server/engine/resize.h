@@ -1,13 +1,15 @@
 /*
  * Index tables of another size, without a pause.
  *
- *   one table --start--> two tables --every bucket moved--> one table, the old one rests --quiesced--> its frames are slabs
+ *   one table --start--> two tables --every bucket moved--> one table, the old one rests --quiesced--> its frames are
+ * slabs
  *
  * start makes the present table the previous one and publishes both. Buckets are then moved one by one: by writers who
  * need them, and by upkeep. A moved bucket is empty and marked, so that a reader with an old view notices.
  *
- * How large: small at first, doubled while there is much room left; when 60 % of the memory is in use, once an exact fit
- * for the objects that will be there when it is full, because the sizes of objects are known by then. After that by need.
+ * How large: small at first, doubled while there is much room left; when 60 % of the memory is in use, once an exact
+ * fit for the objects that will be there when it is full, because the sizes of objects are known by then. After that by
+ * need.
  */
 #ifndef ZS_SERVER_ENGINE_RESIZE_H
 #define ZS_SERVER_ENGINE_RESIZE_H

@@ -2,12 +2,12 @@
  * Scanning: every key that is there throughout is seen, although entries move between their buckets and tables grow.
  *
  * A key's pair of buckets is fixed by its hash, and an entry's bucket and tag tell the other bucket of the pair. So a
- * position of the scan stands for the pairs whose lower bucket it is: the keys in it whose other bucket is not lower, and
- * the keys elsewhere whose other bucket it is; there is one candidate bucket for each tag. Wherever displacement
+ * position of the scan stands for the pairs whose lower bucket it is: the keys in it whose other bucket is not lower,
+ * and the keys elsewhere whose other bucket it is; there is one candidate bucket for each tag. Wherever displacement
  * puts an entry, it stays with its pair.
  *
- * The cursor is a position as a fraction of the table, not a bucket number: pairs keep their place in a table of another
- * size to within rounding. While two tables exist both are looked through.
+ * The cursor is a position as a fraction of the table, not a bucket number: pairs keep their place in a table of
+ * another size to within rounding. While two tables exist both are looked through.
  */
 #include <string.h>
 
@@ -76,8 +76,26 @@ static void note(struct position *position, const struct zs_bucket *bucket, uint
 	position->slots[position->count++] = zs_bucket_slot(bucket, entry);
 }
 
+/* Notes the entries of these pairs that are in the overflow list. */
+static void collect_overflow(struct zs_overflow *overflow, const struct zs_table *table, uint32_t lower,
+			     struct position *position)
+{
+	pthread_mutex_lock(&overflow->lock);
+	for (uint32_t i = 0; i < overflow->count && position->count < POSITION_MAX; i++) {
+		const struct zs_overflow_entry *e = &overflow->entries[i];
+		uint32_t first = zs_hash_bucket(e->hash, table->count);
+		uint32_t second = zs_hash_other_bucket(first, zs_hash_tag(e->hash), table->count);
+
+		if ((first < second ? first : second) != lower)
+			continue;
+		position->ids[position->count] = e->id;
+		position->slots[position->count++] = (uint8_t)e->slot;
+	}
+	pthread_mutex_unlock(&overflow->lock);
+}
+
 /* Notes all entries of the pairs whose lower bucket this is. */
-static void collect(const struct zs_table *table, uint32_t lower, struct position *position)
+static void collect(struct zs_part *part, const struct zs_table *table, uint32_t lower, struct position *position)
 {
 	struct zs_bucket *bucket = &table->buckets[lower];
 	uint32_t others[256];
@@ -105,6 +123,8 @@ static void collect(const struct zs_table *table, uint32_t lower, struct positio
 			note(position, other, (uint32_t)__builtin_ctz(mask));
 		zs_bucket_unlock(other);
 	}
+	if (zs_load(&part->overflow->count))
+		collect_overflow(part->overflow, table, lower, position);
 	zs_bucket_unlock(bucket);
 }
 
@@ -127,7 +147,7 @@ static void scan_table(struct scan *scan, const struct zs_table *table, uint64_t
 		struct position position;
 
 		position.count = 0;
-		collect(table, b, &position);
+		collect(scan->part, table, b, &position);
 		for (uint32_t i = 0; i < position.count; i++)
 			show(scan, position.ids[i], position.slots[i]);
 	}
@@ -141,21 +161,6 @@ static void scan_range(struct scan *scan, const struct zs_index_view *view, uint
 	if (view->previous.count)
 		scan_table(scan, &view->previous, from, to, margin);
 	scan_table(scan, &view->main, from, to, resumed ? ROUNDING : margin);
-}
-
-static void scan_overflow(struct scan *scan)
-{
-	struct zs_overflow *overflow = scan->part->overflow;
-	struct position position = { .count = 0 };
-
-	pthread_mutex_lock(&overflow->lock);
-	for (uint32_t i = 0; i < overflow->count && i < POSITION_MAX; i++) {
-		position.ids[position.count] = overflow->entries[i].id;
-		position.slots[position.count++] = (uint8_t)overflow->entries[i].slot;
-	}
-	pthread_mutex_unlock(&overflow->lock);
-	for (uint32_t i = 0; i < position.count; i++)
-		show(scan, position.ids[i], position.slots[i]);
 }
 
 /*
@@ -178,14 +183,9 @@ static uint64_t scan_part(struct scan *scan, uint64_t from, size_t count)
 		resumed = false;
 		from = to;
 	}
-	if (from == end) {
-		const struct zs_index_view *view = zs_load_acquire(&scan->part->view);
-
-		/* Rounding can shift a pair round the end of the table, too. */
-		if (zs_load(&scan->part->resizes) > 0)
-			scan_range(scan, view, 0, 1, true);
-		scan_overflow(scan);
-	}
+	/* Rounding can shift a pair round the end of the table, too. */
+	if (from == end && zs_load(&scan->part->resizes) > 0)
+		scan_range(scan, zs_load_acquire(&scan->part->view), 0, 1, true);
 	return from;
 }
 

@@ -2,6 +2,7 @@
 
 #include "server/engine/evict.h"
 #include "server/engine/group.h"
+#include "server/engine/index.h"
 #include "server/engine/lifetime.h"
 #include "server/engine/move.h"
 #include "server/engine/place.h"
@@ -14,7 +15,8 @@
 /* Buckets moved in one step of a resize. */
 #define RESIZE_STEP 16
 
-/* A round this late (the machine was suspended) visits all slabs with a time, because times are kept modulo 4.6 hours. */
+/* A round this late (the machine was suspended) visits all slabs with a time, because times are kept modulo 4.6 hours.
+ */
 #define SWEEP_LATE_MS 3600000u
 
 /* Between two rounds of the sweep. */
@@ -149,13 +151,15 @@ static bool step(struct zs_thread *thread, struct zs_part *part)
 	zs_resize_reclaim(part);
 	zs_resize_check(thread, part);
 	more |= zs_resize_step(thread, part, RESIZE_STEP);
+	zs_index_drain_overflow(thread, part);
 	more |= sweep_step(thread, part);
 	more |= zs_evict_merge_sparse(thread, part);
 	zs_slab_close_batch(thread, part);
 	return more;
 }
 
-/* Open slabs in which everything is over are sealed, so that the sweep finds them. Only their own thread can do that. */
+/* Open slabs in which everything is over are sealed, so that the sweep finds them. Only their own thread can do that.
+ */
 static void seal_over(struct zs_thread *thread)
 {
 	if (zs_now(thread) - thread->sealed_ms < SWEEP_PERIOD_MS)
@@ -170,7 +174,7 @@ static void note_longest(struct zs_engine *engine, uint64_t ns)
 	uint64_t longest = zs_load(&engine->longest_upkeep_ns);
 
 	while (ns > longest && !__atomic_compare_exchange_n(&engine->longest_upkeep_ns, &longest, ns, true,
-							     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 }
 

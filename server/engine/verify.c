@@ -89,6 +89,10 @@ static void verify_table(struct verify *v, const struct zs_table *table)
 			if (place == ZS_AT_FREE || place == ZS_AT_QUARANTINE)
 				complain(v, "bucket %u entry %u leads to slab %u, which is at place %d", b, i, id,
 					 (int)place);
+			else if (!zs_slab_is_live(zs_frame(v->part, id), zs_bucket_slot(bucket, i)) &&
+				 !(zs_load(&zs_frame(v->part, id)->lifetime) & ZS_SLAB_DROPPED))
+				complain(v, "bucket %u entry %u leads to slab %u slot %u, which is not live", b, i, id,
+					 zs_bucket_slot(bucket, i));
 		}
 	}
 }

@@ -1,10 +1,11 @@
 /*
  * Writing: set, delete, increment, expire, update.
  *
- * Every write that needs a new slot goes the same way, in struct change: look at the present object without a lock, take
- * and fill a slot, lock the key's buckets, and publish only if the object is still the one that was looked at; otherwise
- * begin again. Under the lock the new slot becomes live before the old one ends, and the entry is replaced in place,
- * so a reader sees one of the two, and never the old one after the new (it could not find it: there is one entry).
+ * Every write that needs a new slot goes the same way, in struct change: look at the present object without a lock,
+ * take and fill a slot, lock the key's buckets, and publish only if the object is still the one that was looked at;
+ * otherwise begin again. Under the lock the new slot becomes live before the old one ends, and the entry is replaced in
+ * place, so a reader sees one of the two, and never the old one after the new (it could not find it: there is one
+ * entry).
  */
 #include <sched.h>
 #include <stdio.h>
@@ -242,9 +243,9 @@ static int store(struct change *c, const struct content *content)
 			break;
 		error = make_place(c, round);
 		if (error) {
+			/* The index is full and there is no room for a larger one: fewer objects, then. */
 			zs_place_undo(&spot);
-			zs_evict_one(c->thread, c->part);
-			return error;
+			return zs_evict_by_policy(c->thread, c->part) ? error : ZS_EFULL;
 		}
 	}
 	if (outcome == INTERFERED) {
