@@ -231,6 +231,11 @@ void zs_engine_close(struct zs_engine *engine)
 
 /* ---- threads ---- */
 
+static uint64_t thread_size(const struct zs_engine *engine)
+{
+	return sizeof(struct zs_thread) + engine->part_count * sizeof(struct zs_thread_part);
+}
+
 static void free_thread(struct zs_thread *thread)
 {
 	for (uint32_t p = 0; p < thread->engine->part_count; p++)
@@ -262,7 +267,7 @@ struct zs_thread *zs_thread_attach(struct zs_engine *engine)
 		thread->slot = &engine->epoch->slots[i];
 		if (engine->epoch->used <= i)
 			zs_store_release(&engine->epoch->used, i + 1);
-		engine->outside_bytes += sizeof(*thread) + engine->part_count * sizeof(struct zs_thread_part);
+		zs_fetch_add(&engine->outside_bytes, thread_size(engine));
 	}
 	pthread_mutex_unlock(&engine->threads_lock);
 	if (!thread->slot)
@@ -303,7 +308,7 @@ void zs_thread_detach(struct zs_thread *thread)
 		add_figures(&engine->departed[p], &thread->parts[p]->figures);
 	add_counters(&engine->departed_counters, &thread->counters);
 	engine->threads[thread->slot - engine->epoch->slots] = NULL;
-	engine->outside_bytes -= sizeof(*thread) + engine->part_count * sizeof(struct zs_thread_part);
+	zs_fetch_add(&engine->outside_bytes, -thread_size(engine));
 	pthread_mutex_unlock(&engine->threads_lock);
 	free_thread(thread);
 }

@@ -31,9 +31,15 @@ struct zs_groups *zs_groups_new(void)
 	return groups;
 }
 
+/* Lists grow under the lock of their group, not the table's. */
+static void count_memory(struct zs_groups *groups, int64_t bytes)
+{
+	__atomic_fetch_add(&groups->memory, (uint64_t)bytes, __ATOMIC_RELAXED);
+}
+
 static void free_group(struct zs_groups *groups, struct zs_group *group)
 {
-	groups->memory -= sizeof(*group) + group->name_size + group->capacity * sizeof(group->slabs[0]);
+	count_memory(groups, -(int64_t)(sizeof(*group) + group->name_size + group->capacity * sizeof(group->slabs[0])));
 	pthread_mutex_destroy(&group->lock);
 	free(group->slabs);
 	free(group);
@@ -94,8 +100,8 @@ static struct zs_group *make_group(struct zs_groups *groups, uint64_t hash, cons
 	group->next = groups->chains[hash % CHAINS];
 	groups->chains[hash % CHAINS] = group;
 	zs_store_release(&groups->by_number[number], group);
-	groups->count++;
-	groups->memory += sizeof(*group) + size;
+	zs_store(&groups->count, groups->count + 1);
+	count_memory(groups, (int64_t)(sizeof(*group) + size));
 	return group;
 }
 
@@ -132,7 +138,7 @@ bool zs_group_add_slab(struct zs_engine *engine, struct zs_group *group)
 	pthread_mutex_lock(&engine->groups->lock);
 	alive = !group->ended;
 	if (alive)
-		group->alive++;
+		zs_store(&group->alive, group->alive + 1);
 	pthread_mutex_unlock(&engine->groups->lock);
 	return alive;
 }
@@ -179,8 +185,7 @@ int zs_group_list_slab(struct zs_engine *engine, struct zs_group *group, uint32_
 		uint32_t *slabs = realloc(group->slabs, capacity * sizeof(slabs[0]));
 
 		if (slabs) {
-			__atomic_fetch_add(&engine->groups->memory, (capacity - group->capacity) * sizeof(slabs[0]),
-					   __ATOMIC_RELAXED);
+			count_memory(engine->groups, (int64_t)((capacity - group->capacity) * sizeof(slabs[0])));
 			group->slabs = slabs;
 			group->capacity = capacity;
 		} else {
@@ -205,8 +210,8 @@ static void end_group(struct zs_engine *engine, struct zs_group *group)
 	zs_store(&group->ended, true);
 	group->stamp = zs_epoch_stamp(engine->epoch);
 	group->next = groups->resting;
-	groups->resting = group;
-	groups->count--;
+	zs_store(&groups->resting, group);
+	zs_store(&groups->count, groups->count - 1);
 	zs_fetch_add(&groups->version, 1);
 }
 
@@ -217,7 +222,8 @@ void zs_group_slab_gone(struct zs_engine *engine, uint32_t number)
 
 	pthread_mutex_lock(&groups->lock);
 	group = groups->by_number[number];
-	if (--group->alive == 0)
+	zs_store(&group->alive, group->alive - 1);
+	if (group->alive == 0)
 		end_group(engine, group);
 	pthread_mutex_unlock(&groups->lock);
 }
@@ -242,7 +248,7 @@ void zs_groups_reclaim(struct zs_engine *engine)
 		struct zs_group *group = *link;
 
 		if (zs_epoch_passed(engine->epoch, group->stamp)) {
-			*link = group->next;
+			zs_store(link, group->next);
 			zs_store_release(&groups->by_number[group->number], NULL);
 			free_group(groups, group);
 		} else {

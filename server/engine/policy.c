@@ -47,7 +47,7 @@ static struct zs_verdict s3fifo_judge(bool main, uint32_t recency)
 {
 	if (main)
 		return (struct zs_verdict){ recency > 0, true, false, recency - 1 };
-	return (struct zs_verdict){ recency > 1, true, true, 0 };
+	return (struct zs_verdict){ recency > 0, true, true, 0 };
 }
 
 /* LRU as second chance in one queue: what was read since its slab was filled is copied forward (CLOCK). */
