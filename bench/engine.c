@@ -165,7 +165,7 @@ static double get_batch(struct bench *b)
 	return (double)(now_ns() - begin) / (double)operations;
 }
 
-static double set_random(struct bench *b)
+__attribute__((noinline)) static double set_random(struct bench *b)
 {
 	uint8_t value[4000];
 	uint64_t begin;
@@ -316,7 +316,7 @@ static void report(struct bench *b)
 		exit(1);
 	}
 	miss = median(ns[0], ROUNDS);
-	printf("%llu objects of %u + %llu bytes, %llu MB, %s\n", (unsigned long long)stats.objects, KEY_SIZE,
+	printf("%llu objects of %d + %llu bytes, %llu MB, %s\n", (unsigned long long)stats.objects, KEY_SIZE,
 	       (unsigned long long)value_size, (unsigned long long)(memory >> 20), stats.page_kind);
 	for (unsigned s = 0; s < SUBJECTS; s++) {
 		double m = median(ns[s], ROUNDS);

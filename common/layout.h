@@ -304,7 +304,7 @@ static inline bool zs_extent_mixed(const uint8_t *frame, uint32_t slots, uint32_
  * entry that changes under it; then there is no object. Never gives bytes outside the frame.
  */
 ZS_ALWAYS_INLINE bool zs_slab_extent(const struct zs_slab *slab, uint64_t identity, uint64_t lifetime, uint32_t slot,
-				  struct zs_extent *extent)
+				     struct zs_extent *extent)
 {
 	enum zs_slab_kind kind = zs_lifetime_kind(lifetime);
 	uint32_t slots = zs_identity_slots(identity);

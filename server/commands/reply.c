@@ -260,6 +260,7 @@ void zs_reply_insert(struct zs_reply *reply, size_t position, const void *data, 
 void zs_reply_array_at(struct zs_reply *reply, size_t position, size_t count)
 {
 	uint8_t text[HEADER_MAX];
+	uint8_t *end = put_header(text, '*', count);
 
-	zs_reply_insert(reply, position, text, (size_t)(put_header(text, '*', count) - text));
+	zs_reply_insert(reply, position, text, (size_t)(end - text));
 }

@@ -33,7 +33,7 @@ static void reply_name(struct zs_reply *reply, const char *name, const char *res
 	char line[160];
 	size_t i;
 
-	for (i = 0; name[i] && i < 32; i++)
+	for (i = 0; i < 32 && name[i]; i++)
 		line[i] = name[i] >= 'a' && name[i] <= 'z' ? (char)(name[i] - 'a' + 'A') : name[i];
 	snprintf(line + i, sizeof(line) - i, "%s", rest);
 	zs_reply_status(reply, line);

@@ -239,9 +239,10 @@ void zs_flush(struct zs_thread *thread);
 typedef void (*zs_scan_function)(void *context, const void *key, size_t key_size, const struct zs_view *view);
 
 /*
- * Calls `each` for some objects, at least `count` unless the end is reached (usually a dozen or two more), and returns
- * where to go on; start with 0; 0 means the end. A key that is present during the whole scan is seen at least
- * once, whatever is written, moved or grown meanwhile; it may be seen twice. The views live as those of zs_get.
+ * Calls `each` for some objects and returns where to go on; start with 0; 0 means the end. `count` is a wish: a dozen
+ * or two more may come, or fewer or none where the index is nearly empty. A key that is present during the whole scan
+ * is seen at least once, whatever is written, moved or grown meanwhile; it may be seen twice. The views live as those
+ * of zs_get.
  */
 uint64_t zs_scan(struct zs_thread *thread, uint64_t cursor, size_t count, zs_scan_function each, void *context);
 

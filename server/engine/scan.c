@@ -21,6 +21,9 @@
 /* Buckets by which rounding can shift a pair between tables of different sizes. */
 #define ROUNDING 2
 
+/* Positions looked at for each object that is asked for, when they are empty. */
+#define POSITIONS_PER_OBJECT 10
+
 /* Objects that one position can hold: far more than the two dozen it has on average. */
 #define POSITION_MAX 1024
 
@@ -35,6 +38,8 @@ struct scan {
 	struct zs_part *part;
 	zs_scan_function each;
 	void *context;
+	size_t wanted;
+	size_t positions; /* that may still be looked at: an empty table must not hold the caller up */
 	size_t seen;
 };
 
@@ -167,12 +172,12 @@ static void scan_range(struct scan *scan, const struct zs_index_view *view, uint
  * Goes on in one partition; returns the fraction reached, 1 << FRACTION_BITS at its end. If the index is resized
  * between two calls, the second one may find pairs a little before the place where the first one stopped.
  */
-static uint64_t scan_part(struct scan *scan, uint64_t from, size_t count)
+static uint64_t scan_part(struct scan *scan, uint64_t from)
 {
 	const uint64_t end = 1ull << FRACTION_BITS;
 	bool resumed = from > 0;
 
-	while (from < end && scan->seen < count) {
+	while (from < end && scan->seen < scan->wanted && scan->positions) {
 		const struct zs_index_view *view = zs_load_acquire(&scan->part->view);
 		uint64_t next = bucket_at(&view->main, from) + 1ull;
 		uint64_t to = ((next << FRACTION_BITS) + view->main.count - 1) / view->main.count;
@@ -182,6 +187,7 @@ static uint64_t scan_part(struct scan *scan, uint64_t from, size_t count)
 		scan_range(scan, view, from, to, resumed && zs_load(&scan->part->resizes) > 0);
 		resumed = false;
 		from = to;
+		scan->positions--;
 	}
 	/* Rounding can shift a pair round the end of the table, too. */
 	if (from == end && zs_load(&scan->part->resizes) > 0)
@@ -191,14 +197,19 @@ static uint64_t scan_part(struct scan *scan, uint64_t from, size_t count)
 
 uint64_t zs_scan(struct zs_thread *thread, uint64_t cursor, size_t count, zs_scan_function each, void *context)
 {
-	struct scan scan = { .thread = thread, .each = each, .context = context };
+	struct scan scan = {
+		.thread = thread,
+		.each = each,
+		.context = context,
+		.wanted = count ? count : 1,
+		.positions = (count ? count : 1) * POSITIONS_PER_OBJECT,
+	};
 	uint64_t number = cursor >> FRACTION_BITS;
 	uint64_t fraction = cursor & ((1ull << FRACTION_BITS) - 1);
 
-	count = count ? count : 1;
-	while (number < thread->engine->part_count && scan.seen < count) {
+	while (number < thread->engine->part_count && scan.seen < scan.wanted && scan.positions) {
 		scan.part = &thread->engine->parts[number];
-		fraction = scan_part(&scan, fraction, count);
+		fraction = scan_part(&scan, fraction);
 		if (fraction < 1ull << FRACTION_BITS)
 			return number << FRACTION_BITS | fraction;
 		fraction = 0;
@@ -209,12 +220,19 @@ uint64_t zs_scan(struct zs_thread *thread, uint64_t cursor, size_t count, zs_sca
 
 /* ---- random key ---- */
 
-struct reservoir {
-	struct zs_thread *thread;
+struct chosen {
 	void *key;
 	size_t *key_size;
-	uint64_t seen;
 };
+
+static void choose(void *context, const void *key, size_t key_size, const struct zs_view *view)
+{
+	struct chosen *chosen = context;
+
+	(void)view;
+	memcpy(chosen->key, key, key_size);
+	*chosen->key_size = key_size;
+}
 
 static uint64_t next_random(struct zs_thread *thread)
 {
@@ -227,26 +245,48 @@ static uint64_t next_random(struct zs_thread *thread)
 	return x * 0x2545f4914f6cdd1dull;
 }
 
-static void keep_some(void *context, const void *key, size_t key_size, const struct zs_view *view)
+/* Shows one object of the first bucket with any, going round the table from a random place. */
+static bool choose_from_table(struct scan *scan, const struct zs_table *table)
 {
-	struct reservoir *r = context;
+	uint32_t start = table->count ? (uint32_t)(next_random(scan->thread) % table->count) : 0;
 
-	(void)view;
-	if (next_random(r->thread) % ++r->seen == 0) {
-		memcpy(r->key, key, key_size);
-		*r->key_size = key_size;
+	for (uint32_t i = 0; i < table->count; i++) {
+		struct zs_bucket *bucket = &table->buckets[(start + i) % table->count];
+		uint32_t first = (uint32_t)(next_random(scan->thread) % ZS_BUCKET_ENTRIES);
+		struct position position = { .count = 0 };
+
+		if (zs_bucket_match(bucket, 0) == (1u << ZS_BUCKET_ENTRIES) - 1)
+			continue;
+		zs_bucket_lock(bucket);
+		for (uint32_t e = 0; e < ZS_BUCKET_ENTRIES; e++) {
+			uint32_t entry = (first + e) % ZS_BUCKET_ENTRIES;
+
+			if (zs_bucket_tag(bucket, entry))
+				note(&position, bucket, entry);
+		}
+		zs_bucket_unlock(bucket);
+		for (uint32_t n = 0; n < position.count && !scan->seen; n++)
+			show(scan, position.ids[n], position.slots[n]);
+		if (scan->seen)
+			return true;
 	}
+	return false;
 }
 
 int zs_random_key(struct zs_thread *thread, void *key, size_t *key_size)
 {
-	struct reservoir r = { thread, key, key_size, 0 };
-	uint64_t partition = next_random(thread) % thread->engine->part_count;
-	uint64_t cursor = partition << FRACTION_BITS | next_random(thread) >> (64 - FRACTION_BITS);
+	struct chosen chosen = { key, key_size };
+	struct scan scan = { .thread = thread, .each = choose, .context = &chosen };
+	uint32_t count = thread->engine->part_count;
+	uint32_t start = (uint32_t)(next_random(thread) % count);
 
-	zs_scan(thread, cursor, 1, keep_some, &r);
-	/* Nothing from there to the end: from the start, then. */
-	if (!r.seen)
-		zs_scan(thread, 0, 1, keep_some, &r);
-	return r.seen ? ZS_OK : ZS_ENOTFOUND;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct zs_index_view *view;
+
+		scan.part = &thread->engine->parts[(start + i) % count];
+		view = zs_load_acquire(&scan.part->view);
+		if (choose_from_table(&scan, &view->main) || choose_from_table(&scan, &view->previous))
+			return ZS_OK;
+	}
+	return ZS_ENOTFOUND;
 }

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "server/engine/index.h"
-#include "server/engine/place.h"
+#include "server/engine/resize.h"
 #include "server/engine/slab.h"
 
 struct verify {
@@ -103,8 +103,10 @@ static void verify_part(struct verify *v)
 	const struct zs_index_view *view = part->view;
 	uint32_t frames;
 
-	for (uint32_t id = 0; id < part->virgin; id++)
-		verify_slab(v, id);
+	for (uint32_t id = 0; id < part->frame_count; id++) {
+		if (id < part->virgin || (id >= part->virgin_end && !zs_resize_is_table(part, id)))
+			verify_slab(v, id);
+	}
 	verify_table(v, &view->main);
 	verify_table(v, &view->previous);
 	frames = part->slabs_used + part->quarantine.slabs.count + part->free_count + part->index_frames +

@@ -248,5 +248,5 @@ void zs_listeners_close(struct zs_listeners *listeners)
 	if (listeners->unix_path[0] && !lstat(listeners->unix_path, &st) && st.st_ino == listeners->unix_inode &&
 	    st.st_dev == listeners->unix_device)
 		unlink(listeners->unix_path);
-	listeners->unix_path[0] = 0;
+	listeners->unix_inode = 0; /* the path itself stays: workers that still run show it */
 }

@@ -267,10 +267,12 @@ static void test_random_files(void **state)
 	(void)state;
 	for (unsigned round = 0; round < 20000; round++) {
 		char file[256] = "";
+		size_t size = 0;
 
 		for (unsigned i = 0; i < 12; i++) {
 			random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
-			strcat(file, pieces[(random >> 33) % (sizeof(pieces) / sizeof(pieces[0]))]);
+			size += (size_t)snprintf(file + size, sizeof(file) - size, "%s",
+						 pieces[(random >> 33) % (sizeof(pieces) / sizeof(pieces[0]))]);
 		}
 		if (zs_options_read_string(&options, file, "r", why, sizeof(why)))
 			assert_int_equal(strncmp(why, "r:", 2), 0);

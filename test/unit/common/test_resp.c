@@ -268,8 +268,8 @@ static size_t random_command(uint8_t *data)
 
 		size += (size_t)sprintf((char *)data + size, "$%u\r\n", length);
 		size += random_bytes(data + size, length);
-		memcpy(data + size, "\r\n", 2);
-		size += 2;
+		data[size++] = '\r';
+		data[size++] = '\n';
 	}
 	return size;
 }
@@ -296,7 +296,8 @@ static void test_random(void **state)
 	for (unsigned round = 0; round < 200000; round++) {
 		struct fixture *whole = open_fixture();
 		struct fixture *pieces = open_fixture();
-		size_t size = random_below(3) ? random_command(data) : random_bytes(data, 1 + random_below(100));
+		size_t size =
+		    random_below(3) ? random_command(data) : random_bytes(data, 1 + (size_t)random_below(100));
 		enum zs_resp_result expected;
 		enum zs_resp_result result = ZS_RESP_MORE;
 		uint8_t *exact;
