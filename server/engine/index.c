@@ -92,7 +92,7 @@ ZS_ALWAYS_INLINE struct pair pair_of(const struct zs_table *table, uint64_t hash
  * is fetched together with the header and not after it; 0 for none.
  */
 ZS_ALWAYS_INLINE bool check_object(const struct zs_part *part, uint32_t id, uint32_t slot, uint32_t stride,
-				const void *key, size_t size, struct zs_found *found)
+				   const void *key, size_t size, struct zs_found *found)
 {
 	struct zs_slab *slab;
 
@@ -158,8 +158,8 @@ static inline const struct zs_bucket *first_match(const struct zs_bucket *a, con
  * and keep the processor from starting on the next key. Hence the selection without branches.
  */
 ZS_ALWAYS_INLINE bool search_unlocked(const struct zs_part *part, const struct zs_bucket *a, const struct zs_bucket *b,
-				   uint16_t sa, uint16_t sb, uint8_t tag, uint32_t stride, const void *key, size_t size,
-				   struct zs_found *found)
+				      uint16_t sa, uint16_t sb, uint8_t tag, uint32_t stride, const void *key,
+				      size_t size, struct zs_found *found)
 {
 	for (uint32_t mask = match_pair(a, b, tag); mask; mask &= mask - 1) {
 		uint32_t i;
@@ -203,7 +203,8 @@ static inline bool is_stable(const struct zs_bucket *bucket, uint16_t sequence)
 
 /* Looks through one table. 1: found, 0: surely not here, -1: look again. */
 ZS_ALWAYS_INLINE int find_in_table(const struct zs_part *part, const struct zs_table *table, uint64_t hash,
-				uint32_t stride, const void *key, size_t size, struct zs_found *found, uint32_t *flags)
+				   uint32_t stride, const void *key, size_t size, struct zs_found *found,
+				   uint32_t *flags)
 {
 	struct pair p = pair_of(table, hash);
 	uint16_t sa = zs_load_acquire(&p.a->sequence);

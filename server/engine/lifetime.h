@@ -17,8 +17,11 @@
 /* Units that a new slab leaves below its first object, for others that end a little earlier. */
 #define ZS_BASE_SLACK 12u
 
+/* A time to live has at least so many of its units. */
+#define ZS_UNITS_LEAST 100u
+
 /* Units after its base from which on a slab takes no more new objects: they might not be refreshable in place. */
-#define ZS_FILL_SPAN 105u
+#define ZS_FILL_SPAN 120u
 
 /* The coarsest unit for a time to live of `ttl` ms; at least 1. */
 static inline uint32_t zs_unit_for(uint64_t ttl)

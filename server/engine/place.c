@@ -14,6 +14,9 @@
 #define SHAPE_COMMON 64
 #define SHAPE_PERIOD 2048
 
+/* Remembered slabs that are tried for one that fits. */
+#define PARTIAL_TRIES 8
+
 /* A thread opens no more slabs than this in one partition. */
 #define OPEN_MAX 128
 
@@ -123,6 +126,15 @@ static void list_partial(struct zs_thread *thread, struct zs_open *open, struct 
 	thread->want_epoch = true;
 }
 
+/* Whether no new object of the slab's class can go into it any more: even the shortest time to live is out of reach. */
+static bool is_too_old(const struct zs_thread *thread, const struct zs_slab *slab)
+{
+	uint64_t lifetime = zs_load(&slab->lifetime);
+	uint32_t unit = zs_lifetime_unit(lifetime);
+
+	return unit && zs_now(thread) / zs_unit_ms(unit) + ZS_UNITS_LEAST > zs_lifetime_base(lifetime) + ZS_FILL_SPAN;
+}
+
 void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 {
 	struct zs_slab *slab = zs_frame(part, id);
@@ -135,9 +147,8 @@ void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 		zs_evict_note_sparse(part, id);
 	if (lifetime & ZS_SLAB_LISTED || zs_lifetime_kind(lifetime) == ZS_KIND_MIXED)
 		return;
-	if (zs_lifetime_unit(lifetime) &&
-	    zs_now(thread) / zs_unit_ms(zs_lifetime_unit(lifetime)) > zs_lifetime_base(lifetime))
-		return; /* too old for new objects */
+	if (is_too_old(thread, slab))
+		return;
 	open = find_open(thread->parts[part->number], class_of_slab(slab));
 	if (open)
 		list_partial(thread, open, part, id);
@@ -305,28 +316,42 @@ static bool fits_lifetime(const struct zs_slab *slab, uint64_t deadline, uint8_t
 	return zs_deadline_byte(lifetime, deadline, byte) && *byte <= ZS_FILL_SPAN;
 }
 
-/* Opens the oldest remembered slab into the lane, if readers are gone from it and the deadline fits. */
-static bool open_partial(struct zs_open *open, struct zs_part *part, uint64_t deadline, struct zs_lane *lane)
+static struct zs_partial *ring_pop(struct zs_partial_ring *ring)
+{
+	struct zs_partial *entry = &ring->entries[ring->first];
+
+	ring->first = (ring->first + 1) % ZS_PARTIAL_RING;
+	ring->count--;
+	return entry;
+}
+
+/*
+ * Opens a remembered slab into the lane: the oldest whose readers are gone and that the deadline fits. Others keep
+ * their place, behind; those that nothing will fit any more are forgotten.
+ */
+static bool open_partial(struct zs_thread *thread, struct zs_open *open, struct zs_part *part, uint64_t deadline,
+			 struct zs_lane *lane)
 {
 	struct zs_partial_ring *ring = open->partial;
 
-	while (ring && ring->count) {
-		struct zs_partial *entry = &ring->entries[ring->first];
+	for (unsigned tries = 0; ring && ring->count && tries < PARTIAL_TRIES; tries++) {
+		struct zs_partial entry = ring->entries[ring->first];
+		struct zs_slab *slab = zs_frame(part, entry.id);
 		uint8_t byte;
 
-		if (!zs_epoch_passed(part->engine->epoch, entry->stamp))
+		if (!zs_epoch_passed(part->engine->epoch, entry.stamp))
 			return false;
-		ring->first = (ring->first + 1) % ZS_PARTIAL_RING;
-		ring->count--;
-		/* What does not fit stays marked as listed: it is not worth looking at again. */
-		if (!fits_lifetime(zs_frame(part, entry->id), deadline, &byte))
-			continue;
-		if (!zs_slab_reopen(part, entry->id, entry->generation))
-			continue;
-		lane->id = entry->id;
-		lane->slab = zs_frame(part, entry->id);
-		memcpy(lane->room, entry->room, sizeof(lane->room));
-		return true;
+		ring_pop(ring);
+		if (fits_lifetime(slab, deadline, &byte)) {
+			if (!zs_slab_reopen(part, entry.id, entry.generation))
+				continue;
+			lane->id = entry.id;
+			lane->slab = slab;
+			memcpy(lane->room, entry.room, sizeof(lane->room));
+			return true;
+		}
+		if (!is_too_old(thread, slab))
+			ring->entries[(ring->first + ring->count++) % ZS_PARTIAL_RING] = entry;
 	}
 	return false;
 }
@@ -344,7 +369,7 @@ static int fill_lane(struct zs_thread *thread, struct zs_part *part, const struc
 			return ZS_EAGAIN;
 		seal_least_used(thread, part);
 	}
-	if (class_kind(open->class) != ZS_KIND_MIXED && open_partial(open, part, wanted->deadline, lane)) {
+	if (class_kind(open->class) != ZS_KIND_MIXED && open_partial(thread, open, part, wanted->deadline, lane)) {
 		zs_store(&tp->open_count, tp->open_count + 1);
 		return ZS_OK;
 	}

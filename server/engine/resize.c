@@ -274,8 +274,8 @@ static uint32_t exact_fit(const struct zs_part *part, int64_t entries)
 	double per_slab = (double)entries / slabs;
 	double per_bucket = ZS_BUCKET_ENTRIES * TARGET_LOAD;
 	uint32_t per_frame = ZS_BUCKETS_PER_FRAME;
-	double objects = per_slab * (part->frame_count - zs_evict_reserve(part)) /
-			 (1 + per_slab / (per_bucket * per_frame));
+	double objects =
+	    per_slab * (part->frame_count - zs_evict_reserve(part)) / (1 + per_slab / (per_bucket * per_frame));
 	double buckets = objects / per_bucket + 1;
 
 	return buckets < 64 ? 64 : (uint32_t)buckets;

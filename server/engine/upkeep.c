@@ -22,6 +22,9 @@
 /* Between two rounds of the sweep. */
 #define SWEEP_PERIOD_MS ZS_DUE_MS
 
+/* Units that objects should have to live to be worth a copy when their slab's first window is over. */
+#define WORTH_MOVING 40
+
 /* ---- visiting one slab ---- */
 
 /* The time by which the next of a slab's objects have expired: all within eight units of the first. */
@@ -49,13 +52,39 @@ static uint64_t next_visit(const struct zs_slab *slab, uint64_t now)
 	return span_end > now && span_end < last ? span_end : last;
 }
 
-/* Which counter moving a slab's objects belongs to; NULL if they should stay. */
+/* How long the unexpired objects of a slab have to live on average, in units; 0 if there are none. */
+static uint64_t mean_left(const struct zs_slab *slab, uint64_t now)
+{
+	uint64_t identity = zs_load(&slab->identity);
+	uint64_t lifetime = zs_load(&slab->lifetime);
+	uint64_t sum = 0;
+	uint64_t count = 0;
+
+	for (uint32_t slot = 0; slot < zs_identity_slots(identity); slot++) {
+		uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
+
+		if (zs_slab_is_live(slab, slot) && deadline > now) {
+			sum += deadline - now;
+			count++;
+		}
+	}
+	return count ? sum / count / zs_unit_ms(zs_lifetime_unit(lifetime)) : 0;
+}
+
+/*
+ * Which counter moving a slab's objects belongs to; NULL if they should stay. When the time of a slab's first objects is
+ * over it takes no new ones. If those in it have long to live, refreshed or stored later, they go where freed slots are
+ * filled again; if they end soon they are not worth a copy.
+ */
 static uint64_t *why_move(struct zs_thread *thread, const struct zs_slab *slab)
 {
 	uint64_t lifetime = zs_load(&slab->lifetime);
 	uint32_t unit = zs_lifetime_unit(lifetime);
+	uint64_t base = zs_lifetime_base(lifetime);
 
-	if (unit && (zs_lifetime_base(lifetime) + ZS_FILL_SPAN) * zs_unit_ms(unit) <= zs_now(thread))
+	if (unit && (base + ZS_FILL_SPAN) * zs_unit_ms(unit) <= zs_now(thread))
+		return &thread->counters.moved_lifetime;
+	if (unit && base * zs_unit_ms(unit) <= zs_now(thread) && mean_left(slab, zs_now(thread)) >= WORTH_MOVING)
 		return &thread->counters.moved_lifetime;
 	if (zs_slab_is_sparse(slab))
 		return &thread->counters.moved_merge;
