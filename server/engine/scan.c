@@ -21,8 +21,10 @@
 /* Buckets by which rounding can shift a pair between tables of different sizes. */
 #define ROUNDING 2
 
-/* Positions looked at for each object that is asked for, when they are empty. */
+/* Positions looked at in one call, and for each object that is asked for, when they are empty: about a millisecond. */
+#define POSITIONS_LEAST 1000
 #define POSITIONS_PER_OBJECT 10
+#define POSITIONS_MOST (1u << 24)
 
 /* Objects that one position can hold: far more than the two dozen it has on average. */
 #define POSITION_MAX 1024
@@ -202,11 +204,14 @@ uint64_t zs_scan(struct zs_thread *thread, uint64_t cursor, size_t count, zs_sca
 		.each = each,
 		.context = context,
 		.wanted = count ? count : 1,
-		.positions = (count ? count : 1) * POSITIONS_PER_OBJECT,
+		.positions = POSITIONS_LEAST + (count < POSITIONS_MOST ? count : POSITIONS_MOST) * POSITIONS_PER_OBJECT,
 	};
 	uint64_t number = cursor >> FRACTION_BITS;
 	uint64_t fraction = cursor & ((1ull << FRACTION_BITS) - 1);
 
+	/* No key can have been there during the whole scan. */
+	if (zs_engine_count(thread->engine) == 0)
+		return 0;
 	while (number < thread->engine->part_count && scan.seen < scan.wanted && scan.positions) {
 		scan.part = &thread->engine->parts[number];
 		fraction = scan_part(&scan, fraction);

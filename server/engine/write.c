@@ -166,7 +166,8 @@ static int place(struct change *c, const struct content *content, struct zs_spot
 		return error;
 	}
 	frame = (uint8_t *)spot->slab;
-	memcpy(frame + spot->extent.key, c->key, c->key_size);
+	if (c->key_size)
+		memcpy(frame + spot->extent.key, c->key, c->key_size);
 	if (content->counter)
 		zs_store((uint64_t *)(void *)(frame + spot->extent.value), (uint64_t)content->number);
 	else if (content->size)
