@@ -28,8 +28,9 @@ static const struct zs_flag flags[] = {
 	{ "json", ZS_FLAG_TEXT, &json_path, 0, 0, "FILE", "write the figures there, too" },
 };
 
-static const struct zs_program program = { "bench-steady", "Bytes per object after an hour of writes on a virtual clock.",
-					   flags, sizeof(flags) / sizeof(flags[0]) };
+static const struct zs_program program = { "bench-steady",
+					   "Bytes per object after an hour of writes on a virtual clock.", flags,
+					   sizeof(flags) / sizeof(flags[0]) };
 
 struct life {
 	struct zs_engine *engine;

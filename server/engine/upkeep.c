@@ -72,9 +72,9 @@ static uint64_t mean_left(const struct zs_slab *slab, uint64_t now)
 }
 
 /*
- * Which counter moving a slab's objects belongs to; NULL if they should stay. When the time of a slab's first objects is
- * over it takes no new ones. If those in it have long to live, refreshed or stored later, they go where freed slots are
- * filled again; if they end soon they are not worth a copy.
+ * Which counter moving a slab's objects belongs to; NULL if they should stay. When the time of a slab's first objects
+ * is over it takes no new ones. If those in it have long to live, refreshed or stored later, they go where freed slots
+ * are filled again; if they end soon they are not worth a copy.
  */
 static uint64_t *why_move(struct zs_thread *thread, const struct zs_slab *slab)
 {

@@ -111,8 +111,8 @@ static void structures_stay_consistent(void **state)
 }
 
 /*
- * Objects become a tenth as large after the index got its exact fit: it cannot grow any more, the overflow list is used,
- * and objects are evicted for want of entries. Nothing that is there may become unreachable.
+ * Objects become a tenth as large after the index got its exact fit: it cannot grow any more, the overflow list is
+ * used, and objects are evicted for want of entries. Nothing that is there may become unreachable.
  */
 static void a_full_index_overflows_and_loses_nothing(void **state)
 {
