@@ -125,7 +125,7 @@ static void report(const struct zs_stats *s, double before, double after)
 {
 	struct zs_json json;
 
-	printf("%llu objects of %u + %llu bytes in %llu MB\n", (unsigned long long)s->objects, KEY_SIZE,
+	printf("%llu objects of %d + %llu bytes in %llu MB\n", (unsigned long long)s->objects, KEY_SIZE,
 	       (unsigned long long)value_size, (unsigned long long)(memory >> 20));
 	printf("bytes per object beyond key and value: %.2f when filled, %.2f after an hour\n", before, after);
 	printf("objects moved: %llu by merging, %llu at the end of their slab's time; %llu evicted, %llu expired\n",
