@@ -53,7 +53,8 @@ static uint64_t resident(void)
 	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Fills up to the wanted memory. Returns the objects stored, and their keys and values in *payload. 0: out of memory.
+/*
+ * Fills up to the wanted memory. Returns the objects stored, and their keys and values in *payload. 0: out of memory.
  */
 static uint64_t fill(char **table, uint64_t capacity, uint64_t start, uint64_t *payload)
 {

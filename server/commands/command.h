@@ -56,7 +56,8 @@ struct zs_command {
 	const struct zs_command *subcommands; /* NULL, or a table that ends with a NULL name */
 };
 
-/* The command of that name in any case, or NULL. Does not look at subcommands. Constant time, no allocation.
+/*
+ * The command of that name in any case, or NULL. Does not look at subcommands. Constant time, no allocation.
  */
 const struct zs_command *zs_command_find(const uint8_t *name, size_t size);
 

@@ -79,7 +79,8 @@ void zs_index_remove(struct zs_thread *thread, struct zs_locked *locked, const s
  */
 bool zs_index_insert(struct zs_thread *thread, struct zs_locked *locked, uint32_t id, uint32_t slot, bool force);
 
-/* Moves entries so that one of the key's buckets gets a free place. Takes locks of its own. False if it found no way.
+/*
+ * Moves entries so that one of the key's buckets gets a free place. Takes locks of its own. False if it found no way.
  */
 bool zs_index_make_room(struct zs_thread *thread, struct zs_part *part, const struct zs_table *table, uint64_t hash);
 

@@ -97,7 +97,8 @@ static void list_partial(struct zs_thread *thread, struct zs_open *open, struct 
 {
 	struct zs_slab *slab = zs_frame(part, id);
 	struct zs_partial_ring *ring = open->partial;
-	/* Taken first: if another thread opens the slab before we have looked at its slots, ours is an old generation.
+	/*
+	 * Taken first: if another thread opens the slab before we have looked at its slots, ours is an old generation.
 	 */
 	uint32_t generation = zs_identity_generation(zs_load_acquire(&slab->identity));
 	struct zs_partial *entry;
@@ -316,15 +317,6 @@ static bool fits_lifetime(const struct zs_slab *slab, uint64_t deadline, uint8_t
 	return zs_deadline_byte(lifetime, deadline, byte) && *byte <= ZS_FILL_SPAN;
 }
 
-static struct zs_partial *ring_pop(struct zs_partial_ring *ring)
-{
-	struct zs_partial *entry = &ring->entries[ring->first];
-
-	ring->first = (ring->first + 1) % ZS_PARTIAL_RING;
-	ring->count--;
-	return entry;
-}
-
 /*
  * Opens a remembered slab into the lane: the oldest whose readers are gone and that the deadline fits. Others keep
  * their place, behind; those that nothing will fit any more are forgotten.
@@ -341,7 +333,8 @@ static bool open_partial(struct zs_thread *thread, struct zs_open *open, struct 
 
 		if (!zs_epoch_passed(part->engine->epoch, entry.stamp))
 			return false;
-		ring_pop(ring);
+		ring->first = (ring->first + 1) % ZS_PARTIAL_RING;
+		ring->count--;
 		if (fits_lifetime(slab, deadline, &byte)) {
 			if (!zs_slab_reopen(part, entry.id, entry.generation))
 				continue;
@@ -564,7 +557,8 @@ static uint64_t choose_class(struct zs_thread *thread, struct zs_part *part, con
 		unit = wanted->unit ? wanted->unit : zs_unit_for(zs_left(thread, wanted->deadline));
 	if (wanted->counter)
 		return class_of(ZS_KIND_COUNTER, (uint32_t)wanted->key_size, 8, unit, wanted->main, group);
-	/* A slab for one object needs no records and leaves the most room; an object of no bytes cannot have a record.
+	/*
+	 * A slab for one object needs no records and leaves the most room; an object of no bytes cannot have a record.
 	 */
 	if (is_common(tp, wanted->key_size, wanted->value_size) ||
 	    wanted->key_size + wanted->value_size > ZS_FRAME_SIZE - 128 || wanted->key_size + wanted->value_size == 0)

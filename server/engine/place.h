@@ -55,7 +55,8 @@ bool zs_place_commit(struct zs_thread *thread, struct zs_part *part, const struc
 /* An object of this sealed slab has ended: its slot may be filled again later. No lock is held. */
 void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id);
 
-/* Seals the thread's open slabs in which everything has expired or was dropped, so that upkeep can visit them; or all.
+/*
+ * Seals the thread's open slabs in which everything has expired or was dropped, so that upkeep can visit them; or all.
  */
 void zs_place_seal(struct zs_thread *thread, struct zs_part *part, bool all);
 

@@ -91,7 +91,8 @@ static uint32_t slab_use(const struct zs_part *part, uint32_t id)
 	return sum;
 }
 
-/* LFU: of some old slabs the one whose objects are used least; frequent ones are copied forward, with half the count.
+/*
+ * LFU: of some old slabs the one whose objects are used least; frequent ones are copied forward, with half the count.
  */
 static uint32_t lfu_victim(struct zs_thread *thread, struct zs_part *part)
 {

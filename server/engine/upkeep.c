@@ -15,7 +15,8 @@
 /* Buckets moved in one step of a resize. */
 #define RESIZE_STEP 16
 
-/* A round this late (the machine was suspended) visits all slabs with a time, because times are kept modulo 4.6 hours.
+/*
+ * A round this late (the machine was suspended) visits all slabs with a time, because times are kept modulo 4.6 hours.
  */
 #define SWEEP_LATE_MS 3600000u
 
@@ -187,7 +188,8 @@ static bool step(struct zs_thread *thread, struct zs_part *part)
 	return more;
 }
 
-/* Open slabs in which everything is over are sealed, so that the sweep finds them. Only their own thread can do that.
+/*
+ * Open slabs in which everything is over are sealed, so that the sweep finds them. Only their own thread can do that.
  */
 static void seal_over(struct zs_thread *thread)
 {

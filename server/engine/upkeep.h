@@ -2,8 +2,9 @@
  * Background work in small steps: visiting slabs whose time has come, merging, freeing, resizing the index.
  *
  * Visits: every slab with deadlines has a time in `due`. The sweep goes round that array (two bytes for each slab) and
- * visits what is due: a slab in which everything has expired is reset whole; one whose span is over has its
- * survivors, refreshed meanwhile, copied forward; any other loses what has expired and gets another time.
+ * visits what is due: a slab in which everything has expired is reset whole; one whose first window
+ * is over and whose survivors have long to live has them copied forward; any other loses what has expired and gets
+ * another time.
  */
 #ifndef ZS_SERVER_ENGINE_UPKEEP_H
 #define ZS_SERVER_ENGINE_UPKEEP_H

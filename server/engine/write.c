@@ -246,7 +246,8 @@ static int store(struct change *c, const struct content *content)
 		if (error) {
 			/* The index is full and there is no room for a larger one: fewer objects, then. */
 			zs_place_undo(&spot);
-			return zs_evict_by_policy(c->thread, c->part) ? error : ZS_EFULL;
+			zs_evict_by_policy(c->thread, c->part);
+			return zs_engine_policy(c->thread->engine) == ZS_POLICY_NOEVICTION ? ZS_EFULL : error;
 		}
 	}
 	if (outcome == INTERFERED) {

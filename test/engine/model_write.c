@@ -64,7 +64,8 @@ static bool parse_number(const uint8_t *value, size_t size, int64_t *number)
 	return strlen(text) == size && strcmp(text, canonical) == 0;
 }
 
-/* Did NX, XX and EQUAL hold for what the write says was there? The dictionary has checked `previous` already.
+/*
+ * Did NX, XX and EQUAL hold for what the write says was there? The dictionary has checked `previous` already.
  */
 static bool holds(const struct zs_set *set, const struct zs_previous *previous, const struct zs_model_entry *e)
 {

@@ -355,7 +355,8 @@ static void farthest_deadlines(void **state)
 	}
 }
 
-/* Objects of many lifetimes at once, the clock in steps: what the engine shows is what was stored at first.
+/*
+ * Objects of many lifetimes at once, the clock in steps: what the engine shows is what was stored at first.
  */
 static void many_lifetimes_end_in_time(void **state)
 {

@@ -153,7 +153,8 @@ static void ttl_churn_does_not_fragment(void **state)
 	end(&load, "ttl churn");
 }
 
-/* Sessions of an hour, touched at random about every ten minutes, with some logging out and new ones coming.
+/*
+ * Sessions of an hour, touched at random about every ten minutes, with some logging out and new ones coming.
  */
 static void sliding_sessions_stay_compact(void **state)
 {

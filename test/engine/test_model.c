@@ -96,7 +96,8 @@ static void settle(struct zs_model_run *run)
 	}
 }
 
-/* The end: all deadlines pass, everything left is counted, then deleted, and its memory must be free again.
+/*
+ * The end: all deadlines pass, everything left is counted, then deleted, and its memory must be free again.
  */
 static void finish(struct zs_model_run *run)
 {

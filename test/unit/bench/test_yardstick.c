@@ -42,7 +42,8 @@ static void test_lru(void **state)
 	zs_yardstick_close(cache);
 }
 
-/* The example of the paper's figure 2: A, B, G are visited; the hand stops at nothing but unvisited objects.
+/*
+ * The example of the paper's figure 2: A, B, G are visited; the hand stops at nothing but unvisited objects.
  */
 static void test_sieve(void **state)
 {
