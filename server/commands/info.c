@@ -181,6 +181,7 @@ static void print_stats(struct info *info)
 	print_number(info, "zs_displaced_entries", e->displaced);
 	print_number(info, "zs_ghost_hits", e->ghost_hits);
 	print_number(info, "zs_quarantine_stalls", f->stalls);
+	print_number(info, "zs_upkeep_slow_steps", e->upkeep_slow);
 	print_number(info, "zs_upkeep_longest_usec", e->upkeep_longest_us);
 }
 

@@ -293,7 +293,8 @@ struct zs_stats {
 	uint64_t dropped_objects;
 	uint64_t displaced; /* index entries moved to their other bucket */
 	uint64_t ghost_hits;
-	uint64_t upkeep_longest_us; /* the longest single step of background work */
+	uint64_t upkeep_slow;	    /* steps of background work that took more than 10 ms */
+	uint64_t upkeep_longest_us; /* the longest one */
 };
 
 void zs_engine_stats(struct zs_engine *engine, struct zs_stats *stats);

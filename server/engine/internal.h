@@ -199,7 +199,8 @@ struct zs_thread_part {
 	X(moved_lifetime)  \
 	X(dropped_objects) \
 	X(displaced)       \
-	X(ghost_hits)
+	X(ghost_hits)      \
+	X(upkeep_slow)
 
 struct zs_counters {
 #define ZS_COUNTER_FIELD(name) uint64_t name;

@@ -23,6 +23,9 @@
 /* Between two rounds of the sweep. */
 #define SWEEP_PERIOD_MS ZS_DUE_MS
 
+/* A step that takes longer is counted as slow: readers and writers of the same thread wait for it. */
+#define SLOW_STEP_NS 10000000u
+
 /* Units that objects should have to live to be worth a copy when their slab's first window is over. */
 #define WORTH_MOVING 40
 
@@ -200,10 +203,13 @@ static void seal_over(struct zs_thread *thread)
 		zs_place_seal(thread, &thread->engine->parts[p], false);
 }
 
-static void note_longest(struct zs_engine *engine, uint64_t ns)
+static void note_step(struct zs_thread *thread, uint64_t ns)
 {
+	struct zs_engine *engine = thread->engine;
 	uint64_t longest = zs_load(&engine->longest_upkeep_ns);
 
+	if (ns > SLOW_STEP_NS)
+		zs_count(thread, upkeep_slow, 1);
 	while (ns > longest && !__atomic_compare_exchange_n(&engine->longest_upkeep_ns, &longest, ns, true,
 							    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
@@ -230,7 +236,7 @@ bool zs_thread_upkeep(struct zs_thread *thread, unsigned budget_us)
 			zs_store_release(&part->upkeep_busy, 0);
 			zs_thread_quiesce(thread);
 			after = zs_clock_ns(engine->clock);
-			note_longest(engine, after - before);
+			note_step(thread, after - before);
 			before = after;
 		}
 		zs_groups_reclaim(engine);

@@ -16,8 +16,11 @@
 #define MINUTE UINT64_C(60000)
 #define HOUR (60 * MINUTE)
 
-/* Sanitizers stretch a step of upkeep 10 to 20 times. */
-enum { LONGEST_STEP_US = 20000 };
+/*
+ * Steps that may be slow in a whole test. A step that is long by its own making comes back with the load, some hundred
+ * times; a virtual machine that is stopped for a moment within one does not.
+ */
+enum { SLOW_STEPS = 3 };
 
 struct load {
 	struct zs_fixture *f;
@@ -35,9 +38,11 @@ static void end(struct load *load, const char *what)
 	struct zs_stats s;
 
 	zs_engine_stats(load->f->engine, &s);
-	print_message("  %s: longest step of upkeep %" PRIu64 " us\n", what, s.upkeep_longest_us);
-	if (s.upkeep_longest_us > LONGEST_STEP_US)
-		fail_msg("a step of upkeep took %" PRIu64 " us", s.upkeep_longest_us);
+	print_message("  %s: longest step of upkeep %" PRIu64 " us, %" PRIu64 " slow\n", what, s.upkeep_longest_us,
+		      s.upkeep_slow);
+	if (s.upkeep_slow > SLOW_STEPS)
+		fail_msg("%" PRIu64 " slow steps of upkeep, the longest of %" PRIu64 " us", s.upkeep_slow,
+			 s.upkeep_longest_us);
 	zs_fixture_close(load->f);
 }
 
