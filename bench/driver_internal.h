@@ -21,7 +21,9 @@ extern const struct zs_driver_kind zs_driver_uring;
 struct zs_driver_connection {
 	int fd;
 	bool open;
-	bool busy; /* a send is under way */
+	bool busy;  /* a send is under way */
+	bool ended; /* io_uring: nothing will be received any more */
+	int error;  /* io_uring: why; 0: the peer closed */
 	const char *data;
 	size_t size; /* bytes of it still to be sent */
 };

@@ -133,14 +133,29 @@ static bool uring_send(struct zs_driver *driver, unsigned index)
 	return false;
 }
 
+/*
+ * A connection is reported as lost when the kernel has neither of its requests any more: the owner may then use the
+ * index for another one.
+ */
+static void report_end(struct zs_driver *driver, unsigned index)
+{
+	const struct zs_driver_connection *connection = &driver->connections[index];
+
+	if (connection->ended && !connection->busy)
+		zs_driver_lost(driver, index, connection->error);
+}
+
 static void send_done(struct zs_driver *driver, unsigned index, int result)
 {
 	struct zs_driver_connection *connection = &driver->connections[index];
 
-	if (!connection->open)
-		return;
+	connection->busy = false;
 	if (result < 0) {
-		zs_driver_lost(driver, index, -result);
+		connection->error = -result;
+		shutdown(connection->fd, SHUT_RDWR); /* ends the receive, too */
+	}
+	if (connection->ended || result < 0) {
+		report_end(driver, index);
 		return;
 	}
 	connection->data += result;
@@ -149,29 +164,30 @@ static void send_done(struct zs_driver *driver, unsigned index, int result)
 		uring_send(driver, index);
 		return;
 	}
-	connection->busy = false;
 	driver->events.sent(driver->events.context, index);
 }
 
 static void receive_done(struct zs_driver *driver, unsigned index, const struct io_uring_cqe *cqe)
 {
+	struct zs_driver_connection *connection = &driver->connections[index];
 	struct uring_state *state = driver->state;
-	bool open = driver->connections[index].open;
 
 	if (cqe->res > 0) {
 		unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
 
-		if (open)
-			driver->events.data(driver->events.context, index, state->room + (size_t)id * ZS_DRIVER_CHUNK,
-					    (size_t)cqe->res);
+		driver->events.data(driver->events.context, index, state->room + (size_t)id * ZS_DRIVER_CHUNK,
+				    (size_t)cqe->res);
 		give_buffer(state, id, 0);
 		io_uring_buf_ring_advance(state->buffers, 1);
 	} else if (cqe->res != -ENOBUFS) {
-		zs_driver_lost(driver, index, -cqe->res);
+		connection->ended = true;
+		if (!connection->error)
+			connection->error = -cqe->res;
+		report_end(driver, index);
 		return;
 	}
 	/* Out of buffers, or the kernel ended the multishot: ask again. */
-	if (!(cqe->flags & IORING_CQE_F_MORE) && driver->connections[index].open)
+	if (!(cqe->flags & IORING_CQE_F_MORE))
 		uring_add(driver, index);
 }
 

@@ -10,6 +10,7 @@
 #ifndef ZS_COMMON_HASH_H
 #define ZS_COMMON_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,18 @@ static inline uint64_t zs_hash(const void *key, size_t size, uint64_t seed)
 	return XXH3_64bits_withSeed(key, size, seed);
 }
 
+/* Keys of 9 to 16 bytes, whose hash is so short that calling a function for it costs as much again. */
+static inline bool zs_hash_is_short(size_t size)
+{
+	return size - 9 <= 16 - 9;
+}
+
+/* zs_hash of such a key. */
+static inline uint64_t zs_hash_short(const void *key, size_t size, uint64_t seed)
+{
+	return XXH3_len_9to16_64b(key, size, XXH3_kSecret, seed);
+}
+
 /* Which of `partitions` (at most 256) holds the key. */
 static inline uint32_t zs_hash_partition(uint64_t hash, uint32_t partitions)
 {
@@ -31,7 +44,9 @@ static inline uint32_t zs_hash_partition(uint64_t hash, uint32_t partitions)
 /* The tag, 1..255; 0 marks an empty entry. */
 static inline uint8_t zs_hash_tag(uint64_t hash)
 {
-	return (uint8_t)(1 + ((hash & 0xff) * 255 >> 8));
+	uint8_t low = (uint8_t)hash;
+
+	return (uint8_t)(low + !low);
 }
 
 static inline uint16_t zs_hash_fingerprint(uint64_t hash)

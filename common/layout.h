@@ -32,6 +32,7 @@
 #define ZS_SLAB_ID_BITS 22
 #define ZS_SLAB_NONE ((1u << ZS_SLAB_ID_BITS) - 1) /* no slab has this id */
 #define ZS_PARTITIONS_MAX 64u
+#define ZS_SESSIONS_MAX 96u
 
 /* ---- superblock ---- */
 
@@ -59,7 +60,7 @@ struct zs_superblock {
 	uint64_t arena_size;
 	uint32_t quarantine_ms;
 	uint32_t sequence;    /* odd while the table below changes */
-	uint64_t lease_until; /* for shared-memory readers; 0: no lease is granted */
+	uint64_t lease[ZS_SESSIONS_MAX]; /* of the sessions over shared memory; see lease.h */
 	struct zs_partition_place partition[ZS_PARTITIONS_MAX];
 };
 
@@ -94,8 +95,8 @@ static inline uint32_t zs_bucket_flags(const struct zs_bucket *b)
 	return zs_load_acquire(&b->ids[8]) & (ZS_BUCKET_MOVED | ZS_BUCKET_OVERFLOW);
 }
 
-/* Bit i of the result: entry i has this tag. Tag 0 finds the empty entries. */
-static inline uint32_t zs_bucket_match(const struct zs_bucket *b, uint8_t tag)
+/* Which of the bucket's first 16 bytes are equal to the tag: bit 2 + i for entry i; the rest means nothing. */
+static inline uint32_t zs_bucket_match_line(const struct zs_bucket *b, uint8_t tag)
 {
 	const uint64_t *words = (const uint64_t *)(const void *)b;
 	uint64_t w0 = zs_load(&words[0]);
@@ -104,18 +105,26 @@ static inline uint32_t zs_bucket_match(const struct zs_bucket *b, uint8_t tag)
 	__m128i line = _mm_set_epi64x((long long)w1, (long long)w0);
 	__m128i wanted = _mm_set1_epi8((char)tag);
 
-	return ((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(line, wanted)) >> 2) & ((1u << ZS_BUCKET_ENTRIES) - 1);
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(line, wanted));
 #else
 	uint32_t mask = 0;
 
-	for (unsigned i = 0; i < ZS_BUCKET_ENTRIES; i++) {
-		unsigned at = i + 2;
-		uint8_t t = (uint8_t)(at < 8 ? w0 >> (8 * at) : w1 >> (8 * (at - 8)));
-
-		mask |= (uint32_t)(t == tag) << i;
-	}
+	for (unsigned i = 0; i < 16; i++)
+		mask |= (uint32_t)((uint8_t)((i < 8 ? w0 : w1) >> (i % 8 * 8)) == tag) << i;
 	return mask;
 #endif
+}
+
+/* Bit i of the result: entry i has this tag. Tag 0 finds the empty entries. */
+static inline uint32_t zs_bucket_match(const struct zs_bucket *b, uint8_t tag)
+{
+	return zs_bucket_match_line(b, tag) >> 2 & ((1u << ZS_BUCKET_ENTRIES) - 1);
+}
+
+/* Matches of two buckets at once: bit 2 + i for entry i of the first, bit 18 + i for entry i of the second. */
+static inline uint32_t zs_bucket_match_pair(const struct zs_bucket *a, const struct zs_bucket *b, uint8_t tag)
+{
+	return (zs_bucket_match_line(a, tag) | zs_bucket_match_line(b, tag) << 16) & 0x7ffc7ffcu;
 }
 
 static inline uint8_t zs_bucket_tag(const struct zs_bucket *b, unsigned i)
@@ -130,13 +139,11 @@ static inline uint8_t zs_bucket_slot(const struct zs_bucket *b, unsigned i)
 
 static inline uint32_t zs_bucket_slab(const struct zs_bucket *b, unsigned i)
 {
-	unsigned bit = i * ZS_SLAB_ID_BITS;
-	unsigned word = bit / 32;
-	uint64_t low = zs_load(&b->ids[word]);
-	/* The last entry lies in the last word alone; reading that twice is cheaper than a branch. */
-	uint64_t high = zs_load(&b->ids[word + (word < 8)]);
+	/* Two words at once: which, and where in them. The last id lies in the last word alone, then the upper one. */
+	static const uint8_t word[ZS_BUCKET_ENTRIES] = { 0, 0, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7, 7 };
+	static const uint8_t shift[ZS_BUCKET_ENTRIES] = { 0, 22, 12, 2, 24, 14, 4, 26, 16, 6, 28, 18, 40 };
 
-	return (uint32_t)((low | high << 32) >> (bit % 32)) & ZS_SLAB_NONE;
+	return (uint32_t)(zs_load_pair(&b->ids[word[i]]) >> shift[i]) & ZS_SLAB_NONE;
 }
 
 /* ---- slabs ---- */

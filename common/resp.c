@@ -245,6 +245,100 @@ static inline enum zs_resp_result parse_array(struct zs_resp *parser, const stru
 	return parse_long(parser, limits, data, size, arguments, command);
 }
 
+/* ---- the usual command, all of it there ---- */
+
+/* Digits of a length here. */
+#define SHORT_DIGITS 4
+
+/* The most that the header of an argument takes here: its type, a length, and CRLF. */
+#define SHORT_HEADER (1 + SHORT_DIGITS + 2)
+
+static inline bool is_crlf(const uint8_t *p)
+{
+	uint16_t word;
+
+	memcpy(&word, p, sizeof(word));
+	return word == ('\r' | '\n' << 8);
+}
+
+/*
+ * A number above 0 of up to SHORT_DIGITS digits and CRLF at p, where SHORT_DIGITS + 2 bytes can be read. Returns what
+ * is behind them, or NULL if there is anything else.
+ */
+static inline const uint8_t *short_number(const uint8_t *p, size_t *number)
+{
+	unsigned digit = p[0] - (unsigned)'0';
+	unsigned n = digit;
+
+	if (digit - 1 > 8)
+		return NULL;
+	for (unsigned i = 1; i <= SHORT_DIGITS; i++) {
+		if (is_crlf(p + i)) {
+			*number = n;
+			return p + i + 2;
+		}
+		digit = p[i] - (unsigned)'0';
+		if (digit > 9)
+			return NULL;
+		n = n * 10 + digit;
+	}
+	return NULL;
+}
+
+/*
+ * Parses an array of a few bulk strings between p and end, if it is there whole and has nothing unusual, and returns
+ * what is behind it. NULL if it is anything else: then the careful functions say what.
+ */
+static inline const uint8_t *parse_usual(const struct zs_resp_limits *limits, const uint8_t *p, const uint8_t *end,
+					 struct zs_argument *argument, size_t room, size_t *argc)
+{
+	const uint8_t *start = p;
+	size_t count;
+
+	if (end - p < SHORT_HEADER || p[0] != '*')
+		return NULL;
+	count = p[1] - (size_t)'0';
+	if (count - 1 > 8 || count > room || !is_crlf(p + 2))
+		return NULL;
+	p += 4;
+	for (size_t i = 0; i < count; i++) {
+		size_t size;
+
+		if (end - p < SHORT_HEADER || *p != '$')
+			return NULL;
+		p = short_number(p + 1, &size);
+		if (!p || size > limits->bulk || (size_t)(end - p) < size + 2 || !is_crlf(p + size))
+			return NULL;
+		argument[i] = (struct zs_argument){ p, size };
+		p += size + 2;
+	}
+	*argc = count;
+	return (size_t)(p - start) <= limits->total && count <= limits->arguments ? p : NULL;
+}
+
+size_t zs_resp_parse_run(const struct zs_resp_limits *limits, const uint8_t *data, size_t size,
+			 struct zs_resp_arguments *arguments, struct zs_resp_request *list, size_t most)
+{
+	struct zs_argument *argument = arguments->list + arguments->used;
+	size_t room = arguments->size - arguments->used;
+	const uint8_t *p = data;
+	size_t n;
+
+	for (n = 0; n < most; n++) {
+		size_t argc;
+		const uint8_t *next = parse_usual(limits, p, data + size, argument, room, &argc);
+
+		if (!next)
+			break;
+		list[n] = (struct zs_resp_request){ argument, argc, (size_t)(next - data) };
+		argument += argc;
+		room -= argc;
+		p = next;
+	}
+	arguments->used = arguments->size - room;
+	return n;
+}
+
 /* ---- inline commands ---- */
 
 static bool is_space(uint8_t c)

@@ -10,6 +10,7 @@
 #ifndef ZS_COMMON_RESP_H
 #define ZS_COMMON_RESP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,6 +64,12 @@ struct zs_resp {
 	size_t spans_size;
 };
 
+/* Whether no part of a command has been seen. */
+static inline bool zs_resp_is_fresh(const struct zs_resp *parser)
+{
+	return parser->needed == 0 && parser->missing == 0;
+}
+
 /* Frees what the parser holds; it is fresh afterwards. */
 void zs_resp_reset(struct zs_resp *parser);
 
@@ -88,5 +95,20 @@ struct zs_resp_command {
  */
 enum zs_resp_result zs_resp_parse(struct zs_resp *parser, const struct zs_resp_limits *limits, const uint8_t *data,
 				  size_t size, struct zs_resp_arguments *arguments, struct zs_resp_command *command);
+
+/* A command of a run. */
+struct zs_resp_request {
+	const struct zs_argument *argv;
+	size_t argc;
+	size_t end; /* of its bytes, from the start of the data */
+};
+
+/*
+ * Parses up to `most` commands that follow one another at the start of data, as long as they are there whole and have
+ * nothing unusual; returns how many. Whatever comes then is for zs_resp_parse, and is not wrong because of that. The
+ * parser of the connection must be fresh.
+ */
+size_t zs_resp_parse_run(const struct zs_resp_limits *limits, const uint8_t *data, size_t size,
+			 struct zs_resp_arguments *arguments, struct zs_resp_request *list, size_t most);
 
 #endif

@@ -222,5 +222,9 @@ const struct zs_command zs_commands_connection[] = {
 	COMMAND("quit", handle_quit, -1, FLAGS_OPEN, "1.0.0", "Close the connection", 0),
 	COMMAND("reset", handle_reset, 1, FLAGS_OPEN, "6.2.0", "Reset the connection", 0),
 	COMMAND("select", handle_select, 2, FLAGS_USUAL, "1.0.0", "Change the selected database; 0 is the only one", 0),
+	COMMAND("zs.attach", zs_handle_attach, 2, FLAGS_USUAL, "0.1.0",
+		"Begin a session that reads the node's memory by itself; for libzslab, over a Unix socket", 0),
+	COMMAND("zs.touched", zs_handle_touched, -2, FLAGS_USUAL, "0.1.0",
+		"Tell which keys such a session has read, by their hashes", 0),
 	{ 0 },
 };

@@ -20,11 +20,11 @@
 struct name {
 	uint64_t low;
 	uint64_t high;
+	size_t size;
 };
 
 static struct zs_command commands[ZS_COMMANDS_MAX];
 static struct name names[ZS_COMMANDS_MAX];
-static uint8_t sizes[ZS_COMMANDS_MAX];
 static int16_t parents[ZS_COMMANDS_MAX];
 static unsigned top_count;
 static unsigned total_count;
@@ -44,9 +44,9 @@ static inline uint64_t lower(uint64_t x)
 	return x | letters >> 2;
 }
 
+/* The bytes of a name, size: 1 to 8. They may be read twice, to the same place. */
 static inline uint64_t load(const uint8_t *p, size_t size)
 {
-	uint64_t x = 0;
 	uint32_t low;
 	uint32_t high;
 
@@ -55,15 +55,13 @@ static inline uint64_t load(const uint8_t *p, size_t size)
 		memcpy(&high, p + size - 4, 4);
 		return low | (uint64_t)high << 8 * (size - 4);
 	}
-	for (size_t i = 0; i < size; i++)
-		x |= (uint64_t)p[i] << 8 * i;
-	return x;
+	return p[0] | (uint64_t)p[size / 2] << 8 * (size / 2) | (uint64_t)p[size - 1] << 8 * (size - 1);
 }
 
 /* size: 1 to NAME_MAX_SIZE */
-static inline struct name name_of(const uint8_t *p, size_t size)
+static inline __attribute__((always_inline)) struct name name_of(const uint8_t *p, size_t size)
 {
-	struct name n = { 0, 0 };
+	struct name n = { 0, 0, size };
 
 	if (size <= 8) {
 		n.low = lower(load(p, size));
@@ -72,6 +70,11 @@ static inline struct name name_of(const uint8_t *p, size_t size)
 		n.high = lower(load(p + 8, size - 8));
 	}
 	return n;
+}
+
+static inline bool same_name(const struct name *a, const struct name *b)
+{
+	return !((a->low ^ b->low) | (a->high ^ b->high) | (a->size ^ b->size));
 }
 
 static inline unsigned slot_of(struct name n)
@@ -94,7 +97,6 @@ static unsigned append(const struct zs_command *table, int parent)
 			size_t size = strlen(table->name);
 
 			assert(size && size <= NAME_MAX_SIZE);
-			sizes[total_count] = (uint8_t)size;
 			names[total_count] = name_of((const uint8_t *)table->name, size);
 		} else if (parent < 0) {
 			break; /* the next table goes on here */
@@ -150,9 +152,7 @@ const struct zs_command *zs_command_find(const uint8_t *name, size_t size)
 		return 0;
 	n = name_of(name, size);
 	i = slots[slot_of(n)];
-	if (i == 0 || names[i - 1].low != n.low || names[i - 1].high != n.high || sizes[i - 1] != size)
-		return 0;
-	return &commands[i - 1];
+	return i && same_name(&names[i - 1], &n) ? &commands[i - 1] : 0;
 }
 
 const struct zs_command *zs_subcommand_find(const struct zs_command *parent, const uint8_t *name, size_t size)
@@ -165,7 +165,7 @@ const struct zs_command *zs_subcommand_find(const struct zs_command *parent, con
 	for (const struct zs_command *s = parent->subcommands; s->name; s++) {
 		unsigned i = (unsigned)(s - commands);
 
-		if (sizes[i] == size && names[i].low == n.low && names[i].high == n.high)
+		if (same_name(&names[i], &n))
 			return s;
 	}
 	return 0;

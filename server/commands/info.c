@@ -77,6 +77,7 @@ static void print_clients(struct info *info)
 {
 	struct zs_node *node = info->node;
 
+	print_number(info, "zs_shared_memory_sessions", zs_sessions_count(&node->sessions));
 	print_number(info, "connected_clients", atomic_load_explicit(&node->clients, memory_order_relaxed));
 	print_number(info, "cluster_connections", 0);
 	print_number(info, "maxclients", (uint64_t)zs_node_setting(node, ZS_SET_MAXCLIENTS));

@@ -93,11 +93,6 @@ void zs_reply_status(struct zs_reply *reply, const char *text)
 	zs_reply_raw(reply, "\r\n", 2);
 }
 
-void zs_reply_ok(struct zs_reply *reply)
-{
-	zs_reply_raw(reply, "+OK\r\n", 5);
-}
-
 /* Nothing in a line may end it, and what stands at its end is cut off. Returns what is left. */
 static size_t make_one_line(uint8_t *text, size_t size)
 {
@@ -149,15 +144,14 @@ void zs_reply_integer(struct zs_reply *reply, int64_t value)
 void zs_reply_bulk(struct zs_reply *reply, const void *data, size_t size)
 {
 	uint8_t *p = zs_reply_reserve(reply, HEADER_MAX + size + 2);
-	uint8_t *end;
 
 	if (!p)
 		return;
-	end = put_header(p, '$', size);
+	p = put_header(p, '$', size);
 	if (size > 0)
-		memcpy(end, data, size);
-	end = put_line_end(end + size);
-	reply->used += (size_t)(end - p);
+		memcpy(p, data, size);
+	p = put_line_end(p + size);
+	reply->used = (size_t)(p - reply->data);
 }
 
 void zs_reply_bulk_text(struct zs_reply *reply, const char *text)

@@ -41,9 +41,19 @@ static inline uint8_t *zs_reply_reserve(struct zs_reply *reply, size_t size)
 	return zs_reply_grow(reply, size);
 }
 
+/* +OK, the answer to most writes */
+static inline void zs_reply_ok(struct zs_reply *reply)
+{
+	uint8_t *p = zs_reply_reserve(reply, 5);
+
+	if (!p)
+		return;
+	__builtin_memcpy(p, "+OK\r\n", 5);
+	reply->used += 5;
+}
+
 void zs_reply_raw(struct zs_reply *reply, const void *data, size_t size); /* bytes as they are */
 void zs_reply_status(struct zs_reply *reply, const char *text);		  /* +OK; text without line ends */
-void zs_reply_ok(struct zs_reply *reply);				  /* +OK, the fast way */
 
 /*
  * An error. The text starts with its code ("ERR no such thing", "OOM ..."), without the dash. Line ends in it

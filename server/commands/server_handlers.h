@@ -18,6 +18,10 @@ extern const struct zs_command zs_commands_memory[];  /* memory_commands.c */
 /* COMMAND without a subcommand. */
 int zs_handle_command(struct zs_call *call);
 
+/* session_commands.c */
+int zs_handle_attach(struct zs_call *call);
+int zs_handle_touched(struct zs_call *call);
+
 /* info.c */
 int zs_handle_info(struct zs_call *call);
 

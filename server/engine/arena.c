@@ -2,6 +2,7 @@
 #include "server/engine/arena.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,7 +76,7 @@ static bool map_reserved(struct zs_arena *arena, uint64_t size)
 		close(fd);
 		return false;
 	}
-	*arena = (struct zs_arena){ base, rounded, fd, "hugetlb" };
+	*arena = (struct zs_arena){ .base = base, .size = rounded, .memfd = fd, .page_kind = "hugetlb" };
 	return true;
 }
 
@@ -94,10 +95,19 @@ static bool map_ordinary(struct zs_arena *arena, uint64_t size, bool huge_pages)
 		errno = saved;
 		return false;
 	}
-	*arena = (struct zs_arena){ base, size, fd, "4 KB pages" };
+	*arena = (struct zs_arena){ .base = base, .size = size, .memfd = fd, .page_kind = "4 KB pages" };
 	if (huge_pages && transparent_allowed() && madvise(base, size, MADV_HUGEPAGE) == 0)
 		arena->page_kind = "transparent huge pages";
 	return true;
+}
+
+/*
+ * After this nobody who is handed the descriptor can write the arena, by no mapping and by opening it again through
+ * /proc either, or change its size. Our own mapping stays writable.
+ */
+static bool seal(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
 }
 
 int zs_arena_map(struct zs_arena *arena, uint64_t size, bool huge_pages, bool prefault, char *why, size_t why_size)
@@ -121,6 +131,7 @@ int zs_arena_map(struct zs_arena *arena, uint64_t size, bool huge_pages, bool pr
 		zs_arena_unmap(arena);
 		return ZS_ENOMEM;
 	}
+	arena->sealed = seal(arena->memfd);
 	return ZS_OK;
 }
 

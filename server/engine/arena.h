@@ -11,6 +11,7 @@ struct zs_arena {
 	uint64_t size;
 	int memfd;
 	const char *page_kind;
+	bool sealed; /* the descriptor can be handed to readers */
 };
 
 /*

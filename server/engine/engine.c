@@ -19,13 +19,6 @@
 /* Frames of one partition at most: slab ids have 22 bits, the highest is ZS_SLAB_NONE. */
 #define PARTITION_FRAMES_MAX (ZS_SLAB_NONE - 1)
 
-/*
- * Keys that the ghost remembers for each frame; it takes a little over two bytes for each. Seven bring the hit ratio
- * 0.4 points nearer to object-level S3-FIFO than three (bench-hitratio), and cost 0.3 bytes more for an object of 144
- * bytes.
- */
-#define GHOST_PER_FRAME 4
-
 void zs_engine_options_init(struct zs_engine_options *options)
 {
 	*options = (struct zs_engine_options){
@@ -56,7 +49,7 @@ static int open_part(struct zs_engine *engine, uint32_t number, uint64_t offset,
 	pthread_mutex_init(&part->lock, NULL);
 	part->due = calloc(frames, sizeof(part->due[0]));
 	part->overflow = calloc(1, sizeof(*part->overflow));
-	part->ghost = zs_ghost_new((uint64_t)frames * GHOST_PER_FRAME);
+	part->ghost = zs_ghost_new(frames);
 	if (!part->due || !part->overflow || !part->ghost)
 		return ZS_ENOMEM;
 	pthread_mutex_init(&part->overflow->lock, NULL);
@@ -163,6 +156,7 @@ static int open_engine(struct zs_engine *engine, const struct zs_engine_options 
 	engine->arena = arena.base;
 	engine->arena_size = arena.size;
 	engine->memfd = arena.memfd;
+	engine->sealed = arena.sealed;
 	engine->page_kind = arena.page_kind;
 	engine->part_count = (uint32_t)((arena.size / ZS_FRAME_SIZE + PARTITION_FRAMES_MAX) / PARTITION_FRAMES_MAX);
 	fill_superblock(engine, o->seed);
@@ -221,7 +215,7 @@ int zs_engine_open(const struct zs_engine_options *options, struct zs_engine **r
 
 void zs_engine_close(struct zs_engine *engine)
 {
-	struct zs_arena arena = { engine->arena, engine->arena_size, engine->memfd, NULL };
+	struct zs_arena arena = { .base = engine->arena, .size = engine->arena_size, .memfd = engine->memfd };
 
 	for (uint32_t p = 0; engine->parts && p < engine->part_count; p++)
 		close_part(&engine->parts[p]);
@@ -257,6 +251,7 @@ struct zs_thread *zs_thread_attach(struct zs_engine *engine)
 	memset(thread, 0, sizeof(*thread));
 	thread->engine = engine;
 	thread->random = random_number();
+	thread->seed = engine->seed;
 	thread->stride = 64;
 	for (uint32_t p = 0; p < engine->part_count; p++) {
 		thread->parts[p] = calloc(1, sizeof(struct zs_thread_part));

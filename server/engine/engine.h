@@ -128,14 +128,11 @@ int zs_get(struct zs_thread *thread, const void *key, size_t key_size, unsigned 
 size_t zs_get_batch(struct zs_thread *thread, const struct zs_key *keys, size_t count, struct zs_view *views,
 		    bool *found);
 
-/* Starts to fetch what an operation on this key will need. For callers that see several commands ahead. */
-void zs_prefetch(struct zs_thread *thread, const void *key, size_t key_size);
-
 /*
- * The second half, to be called somewhat later: by what zs_prefetch has fetched meanwhile it starts to fetch the
- * object.
+ * Fetches what operations on these keys will need, with their memory accesses overlapped. For callers that see several
+ * operations ahead, which have no batch of their own. Any count; 8 to 32 at a time are best.
  */
-void zs_prefetch_object(struct zs_thread *thread, const void *key, size_t key_size);
+void zs_prefetch_batch(struct zs_thread *thread, const struct zs_key *keys, size_t count);
 
 /* ---- writing ---- */
 
@@ -173,6 +170,12 @@ struct zs_previous {
  * ZS_EAGAIN (all free memory is in quarantine: quiesce or upkeep, then try again).
  */
 int zs_set(struct zs_thread *thread, const struct zs_set *set, struct zs_previous *previous);
+
+/*
+ * Stores objects one after the other, with their memory accesses overlapped, up to the first that cannot be stored.
+ * Returns how many were; zs_set for the next one tells why. Any count; 16 to 32 at a time are best.
+ */
+size_t zs_set_batch(struct zs_thread *thread, const struct zs_set *sets, size_t count);
 
 /* Deletes a key. ZS_OK, or ZS_ENOTFOUND. `previous` may be NULL. */
 int zs_delete(struct zs_thread *thread, const void *key, size_t key_size, struct zs_previous *previous);
@@ -308,6 +311,34 @@ void zs_engine_reset_stats(struct zs_engine *engine);
 /* Another policy, from now on. Thread-safe. */
 void zs_engine_set_policy(struct zs_engine *engine, enum zs_policy policy);
 enum zs_policy zs_engine_policy(const struct zs_engine *engine);
+
+/* ---- readers outside of the process ---- */
+
+/* What a process of this host needs for reading the arena through a mapping of its own; see common/reader_plain.h. */
+struct zs_share {
+	int fd; /* of the engine, which closes it; map it with PROT_READ and MAP_SHARED */
+	uint64_t size;
+	uint64_t incarnation;
+	uint64_t lease_offset; /* of the lease word of session 0; session i's is 8 i bytes further */
+};
+
+/*
+ * Gives the arena's descriptor, sealed against writing and resizing. Whoever gets it can read all objects for as long
+ * as it likes. ZS_OK, or ZS_ESYS if this kernel cannot seal it. Thread-safe.
+ */
+int zs_engine_share(const struct zs_engine *engine, struct zs_share *share);
+
+/*
+ * Whether such readers may exist: then freed memory rests for the quarantine time before it is used again. To be true
+ * before the first lease is granted, and until the last one has been over for the quarantine time. Thread-safe.
+ */
+void zs_engine_expect_readers(struct zs_engine *engine, bool expected);
+
+/* Writes the lease word (common/lease.h) of session `index` (below ZS_SESSIONS_MAX). Thread-safe. */
+void zs_engine_set_lease(struct zs_engine *engine, unsigned index, uint64_t word);
+
+/* Counts a use of the object whose key has this hash (common/hash.h). False if there is none. */
+bool zs_touch_hash(struct zs_thread *thread, uint64_t hash);
 
 /* Bytes that one object of these sizes takes on average, slab header and index entry included (MEMORY USAGE). */
 size_t zs_object_cost(size_t key_size, size_t value_size, bool has_deadline);

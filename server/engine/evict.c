@@ -1,9 +1,7 @@
 #include "server/engine/evict.h"
 
-#include "server/engine/ghost.h"
+#include "server/engine/hand.h"
 #include "server/engine/lifetime.h"
-#include "server/engine/move.h"
-#include "server/engine/place.h"
 #include "server/engine/policy.h"
 #include "server/engine/resize.h"
 #include "server/engine/slab.h"
@@ -22,6 +20,11 @@ uint32_t zs_evict_reserve(const struct zs_part *part)
 	if (share < 8)
 		return 8;
 	return share < RESERVE_MAX ? share : RESERVE_MAX;
+}
+
+uint32_t zs_evict_reserve_of_movers(const struct zs_part *part)
+{
+	return zs_evict_reserve(part) * 3 / 4;
 }
 
 void zs_evict_note_sparse(struct zs_part *part, uint32_t id)
@@ -65,108 +68,77 @@ static uint32_t take_sparse(struct zs_part *part)
 	return found;
 }
 
-bool zs_evict_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id)
-{
-	struct zs_slab *slab = zs_frame(part, id);
-
-	if (zs_slab_live_count(slab)) {
-		zs_slab_release(part, id);
-		return false;
-	}
-	/* In this order: a drop marks the slab before it clears the live bits. */
-	if (zs_load_acquire(&slab->lifetime) & ZS_SLAB_DROPPED)
-		zs_clean_dropped(thread, part, id);
-	zs_slab_retire(thread, part, id);
-	return true;
-}
-
-bool zs_evict_merge_sparse(struct zs_thread *thread, struct zs_part *part)
+bool zs_evict_take_sparse(struct zs_part *part, struct zs_hand *hand)
 {
 	uint32_t id = take_sparse(part);
 
 	if (id == ZS_SLAB_NONE)
 		return false;
-	zs_move_survivors(thread, part, id, &thread->counters.moved_merge);
-	return zs_evict_retire(thread, part, id);
+	zs_hand_take(part, hand, id, ZS_ERRAND_MERGE);
+	return true;
 }
 
-/* Keeps or evicts one object of a victim. */
-static void judge_object(struct zs_thread *thread, struct zs_part *part, const struct zs_policy_ops *policy,
-			 uint32_t id, uint32_t slot, uint64_t hash)
+bool zs_evict_take_victim(struct zs_thread *thread, struct zs_part *part, struct zs_hand *hand)
 {
-	struct zs_slab *slab = zs_frame(part, id);
-	uint64_t identity = zs_load(&slab->identity);
-	uint64_t lifetime = zs_load(&slab->lifetime);
-	uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
-	uint32_t recency = zs_slab_recency(slab, zs_identity_slots(identity), slot);
-	struct zs_verdict verdict = policy->judge(lifetime & ZS_SLAB_MAIN, recency);
+	const struct zs_policy_ops *policy = zs_policy_ops(zs_engine_policy(part->engine));
+	uint32_t id = policy ? policy->victim(thread, part) : ZS_SLAB_NONE;
 
-	if (deadline && deadline <= zs_now(thread)) {
-		if (zs_end_object(thread, part, id, slot, hash))
-			zs_count(thread, expired_objects, 1);
-		return;
-	}
-	if (verdict.keep) {
-		enum zs_moved moved = zs_move_object(thread, part, id, slot, hash,
-						     (struct zs_move){ verdict.main, false, verdict.recency });
-
-		if (moved == ZS_MOVED)
-			zs_count(thread, moved_evict, 1);
-		/* Room is coming, so what is worth keeping waits for it where it is. */
-		if (moved != ZS_NO_ROOM || zs_load(&part->quarantine.slabs.count))
-			return;
-	}
-	if (!zs_end_object(thread, part, id, slot, hash))
-		return;
-	zs_count(thread, evicted_objects, 1);
-	if (verdict.remember && part->ghost)
-		zs_ghost_add(part->ghost, hash);
+	if (id == ZS_SLAB_NONE)
+		return false;
+	zs_hand_take(part, hand, id, ZS_ERRAND_EVICT);
+	return true;
 }
 
 bool zs_evict_by_policy(struct zs_thread *thread, struct zs_part *part)
 {
-	const struct zs_policy_ops *policy = zs_policy_ops(zs_engine_policy(part->engine));
-	struct zs_residents residents;
-	uint32_t id;
+	struct zs_hand hand;
 
-	if (!policy)
+	if (!zs_evict_take_victim(thread, part, &hand))
 		return false;
-	id = policy->victim(thread, part);
-	if (id == ZS_SLAB_NONE)
-		return false;
-	zs_residents_list(part, id, false, &residents);
-	for (uint32_t i = 0; i < residents.count; i++)
-		judge_object(thread, part, policy, id, residents.slots[i], residents.hashes[i]);
-	if (zs_evict_retire(thread, part, id))
-		zs_count(thread, evicted_slabs, 1);
+	zs_hand_complete(thread, part, &hand);
 	return true;
+}
+
+static bool merge_one(struct zs_thread *thread, struct zs_part *part)
+{
+	struct zs_hand hand;
+
+	return zs_evict_take_sparse(part, &hand) && zs_hand_complete(thread, part, &hand);
 }
 
 bool zs_evict_one(struct zs_thread *thread, struct zs_part *part)
 {
 	if (zs_load(&part->dropped) && zs_upkeep_clean_one(thread, part))
 		return true;
-	if (zs_evict_merge_sparse(thread, part))
-		return true;
-	return zs_evict_by_policy(thread, part);
+	return merge_one(thread, part) || zs_evict_by_policy(thread, part);
+}
+
+static uint32_t available_soon(const struct zs_part *part)
+{
+	return zs_slab_available(part) + zs_load(&part->quarantine.slabs.count);
+}
+
+bool zs_evict_is_short(const struct zs_part *part)
+{
+	return available_soon(part) < zs_evict_reserve(part);
 }
 
 int zs_evict_make_room(struct zs_thread *thread, struct zs_part *part)
 {
-	uint32_t reserve = zs_evict_reserve(part);
+	uint32_t least = zs_evict_reserve_of_movers(part);
 	bool may_evict = zs_engine_policy(part->engine) != ZS_POLICY_NOEVICTION;
 
 	zs_slab_reclaim(part);
 	zs_resize_reclaim(part);
 	for (unsigned i = 0; i < TRIES_MAX; i++) {
-		if (zs_slab_available(part) + zs_load(&part->quarantine.slabs.count) > reserve)
+		if (available_soon(part) > least)
 			break;
 		if (!zs_evict_one(thread, part))
 			break;
 	}
 	zs_slab_close_batch(thread, part);
 	/* Without eviction the reserve has to stay, or nothing could be merged any more. */
-	if (zs_slab_available(part) > (may_evict ? 0 : reserve / 2))
+	if (zs_slab_available(part) > (may_evict ? 0 : zs_evict_reserve(part) / 2))
 		return ZS_OK;
 	return may_evict || zs_load(&part->quarantine.slabs.count) ? ZS_EAGAIN : ZS_EFULL;
 }

@@ -8,11 +8,14 @@
 
 #include "server/engine/internal.h"
 
-/* Free slabs that are kept for background work. */
+/* Free slabs that upkeep keeps for background work, and for writers to take without waiting. */
 uint32_t zs_evict_reserve(const struct zs_part *part);
 
+/* Writers do not go below this, but make room themselves; the rest is for movers. */
+uint32_t zs_evict_reserve_of_movers(const struct zs_part *part);
+
 /*
- * Frees slabs until the reserve is whole again, counting those that rest. For a thread that has no slot placed but
+ * Frees slabs until writers may take one, counting those that rest. For a thread that has no slot placed but
  * not committed. ZS_OK if there is a free slab now, else ZS_EAGAIN or, with noeviction, ZS_EFULL.
  */
 int zs_evict_make_room(struct zs_thread *thread, struct zs_part *part);
@@ -26,10 +29,13 @@ void zs_evict_note_sparse(struct zs_part *part, uint32_t id);
 /* Empties the slab that the policy chooses. False if there is none, or nothing may be evicted. */
 bool zs_evict_by_policy(struct zs_thread *thread, struct zs_part *part);
 
-/* Ends a claim: retires the slab if it is empty, else releases it. True if it was retired. */
-bool zs_evict_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id);
+/* Takes a sparse slab into the hand, to merge it into open ones. False if there is none. */
+bool zs_evict_take_sparse(struct zs_part *part, struct zs_hand *hand);
 
-/* Merges one sparse slab into open ones. False if there is none. */
-bool zs_evict_merge_sparse(struct zs_thread *thread, struct zs_part *part);
+/* Takes the slab that the policy chooses into the hand. False if there is none, or nothing may be evicted. */
+bool zs_evict_take_victim(struct zs_thread *thread, struct zs_part *part, struct zs_hand *hand);
+
+/* Whether there are fewer free slabs than should be kept, counting those that rest. */
+bool zs_evict_is_short(const struct zs_part *part);
 
 #endif

@@ -14,16 +14,16 @@
 
 struct zs_ghost;
 
-/* For about `keys` keys; the memory is taken from the system only as it is used. NULL if there is none. */
-struct zs_ghost *zs_ghost_new(uint64_t keys);
+/* For the objects of so many frames; the memory is taken from the system only as it is used. NULL if there is none. */
+struct zs_ghost *zs_ghost_new(uint32_t frames);
 void zs_ghost_free(struct zs_ghost *ghost);
+
+/* Makes it remember more keys, if the frames hold so many small objects; to be called before anything is evicted. */
+void zs_ghost_fit(struct zs_ghost *ghost, uint64_t objects);
 
 void zs_ghost_add(struct zs_ghost *ghost, uint64_t hash);
 
 /* Whether the key is remembered; forgets it then. */
 bool zs_ghost_take(struct zs_ghost *ghost, uint64_t hash);
-
-/* Bytes it may take at most. */
-size_t zs_ghost_memory(const struct zs_ghost *ghost);
 
 #endif

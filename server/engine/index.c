@@ -71,20 +71,6 @@ static struct zs_bucket *first_bucket(const struct zs_table *table, uint64_t has
 	return &table->buckets[zs_hash_bucket(hash, table->count)];
 }
 
-/* The two buckets of a hash. */
-struct pair {
-	struct zs_bucket *a;
-	struct zs_bucket *b;
-};
-
-ZS_ALWAYS_INLINE struct pair pair_of(const struct zs_table *table, uint64_t hash)
-{
-	uint32_t first = zs_hash_bucket(hash, table->count);
-	uint32_t second = zs_hash_other_bucket(first, zs_hash_tag(hash), table->count);
-
-	return (struct pair){ &table->buckets[first], &table->buckets[second] };
-}
-
 /* ---- finding ---- */
 
 /*
@@ -206,7 +192,7 @@ ZS_ALWAYS_INLINE int find_in_table(const struct zs_part *part, const struct zs_t
 				   uint32_t stride, const void *key, size_t size, struct zs_found *found,
 				   uint32_t *flags)
 {
-	struct pair p = pair_of(table, hash);
+	struct zs_pair p = zs_index_pair(table, hash);
 	uint16_t sa = zs_load_acquire(&p.a->sequence);
 	uint16_t sb = zs_load_acquire(&p.b->sequence);
 
@@ -264,12 +250,12 @@ void zs_index_prefetch(const struct zs_part *part, uint64_t hash)
 {
 	const struct zs_index_view *view = zs_load_acquire(&part->view);
 
-	struct pair p = pair_of(&view->main, hash);
+	struct zs_pair p = zs_index_pair(&view->main, hash);
 
 	__builtin_prefetch(p.a);
 	__builtin_prefetch(p.b);
 	if (view->previous.count) {
-		p = pair_of(&view->previous, hash);
+		p = zs_index_pair(&view->previous, hash);
 		__builtin_prefetch(p.a);
 		__builtin_prefetch(p.b);
 	}
@@ -278,7 +264,7 @@ void zs_index_prefetch(const struct zs_part *part, uint64_t hash)
 bool zs_index_guess(const struct zs_part *part, uint64_t hash, uint32_t *id, uint32_t *slot)
 {
 	const struct zs_index_view *view = zs_load_acquire(&part->view);
-	struct pair p = pair_of(&view->main, hash);
+	struct zs_pair p = zs_index_pair(&view->main, hash);
 	uint32_t mask = match_pair(p.a, p.b, zs_hash_tag(hash));
 	const struct zs_bucket *bucket;
 	uint32_t i;
@@ -318,12 +304,12 @@ void zs_index_unlock(struct zs_locked *locked)
 
 void zs_index_lock_table(struct zs_part *part, struct zs_table table, uint64_t hash, struct zs_locked *locked)
 {
-	struct pair p;
+	struct zs_pair p;
 
 	locked->part = part;
 	locked->table = table;
 	locked->hash = hash;
-	p = pair_of(&table, hash);
+	p = zs_index_pair(&table, hash);
 	locked->first = p.a;
 	locked->second = p.b;
 	lock_pair(locked);
@@ -334,11 +320,8 @@ void zs_index_lock(struct zs_thread *thread, struct zs_part *part, uint64_t hash
 	for (;;) {
 		const struct zs_index_view *view = zs_load_acquire(&part->view);
 
-		if (view->previous.count) {
-			zs_resize_settle(thread, part, view, zs_hash_bucket(hash, view->previous.count));
-			zs_resize_settle(thread, part, view,
-					 (uint32_t)(pair_of(&view->previous, hash).b - view->previous.buckets));
-		}
+		if (view->previous.count)
+			zs_resize_settle(thread, part, view, hash);
 		zs_index_lock_table(part, view->main, hash, locked);
 		if (!((zs_bucket_flags(locked->first) | zs_bucket_flags(locked->second)) & ZS_BUCKET_MOVED))
 			return;

@@ -19,6 +19,21 @@
 
 #include "server/engine/internal.h"
 
+/* The two buckets of a key. */
+struct zs_pair {
+	struct zs_bucket *a;
+	struct zs_bucket *b;
+};
+
+ZS_ALWAYS_INLINE struct zs_pair zs_index_pair(const struct zs_table *table, uint64_t hash)
+{
+	uint8_t tag = zs_hash_tag(hash);
+	uint32_t first = zs_hash_bucket(hash, table->count);
+	uint32_t second = zs_hash_other_bucket(first, tag, table->count);
+
+	return (struct zs_pair){ &table->buckets[first], &table->buckets[second] };
+}
+
 /* An object that was found, and where. */
 struct zs_found {
 	struct zs_slab *slab;
@@ -109,18 +124,27 @@ static inline bool zs_bytes_equal(const void *a, const void *b, size_t size)
 	uint64_t v[2], w[2];
 	uint64_t differ = 0;
 
-	if (size < 16) {
+	if (size < 8) {
 		for (size_t i = 0; i < size; i++)
 			differ |= x[i] ^ y[i];
 		return !differ;
 	}
-	for (size_t i = 0;; i = i + 32 <= size ? i + 16 : size - 16) {
-		__builtin_memcpy(v, x + i, 16);
-		__builtin_memcpy(w, y + i, 16);
+	for (; size > 16; size -= 16, x += 16, y += 16) {
+		__builtin_memcpy(v, x, 16);
+		__builtin_memcpy(w, y, 16);
 		differ |= (v[0] ^ w[0]) | (v[1] ^ w[1]);
-		if (i + 16 == size)
-			return !differ;
 	}
+	/* The rest, 1 to 16 bytes of at least 8: two words that may overlap. */
+	if (size < 8) {
+		x -= 8 - size;
+		y -= 8 - size;
+		size = 8;
+	}
+	__builtin_memcpy(&v[0], x, 8);
+	__builtin_memcpy(&v[1], x + size - 8, 8);
+	__builtin_memcpy(&w[0], y, 8);
+	__builtin_memcpy(&w[1], y + size - 8, 8);
+	return !(differ | (v[0] ^ w[0]) | (v[1] ^ w[1]));
 }
 
 #endif

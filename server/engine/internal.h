@@ -88,6 +88,34 @@ struct zs_quarantine {
 
 #define ZS_SPARSE_RING 1024
 
+/* What a slab in hand was taken for; see hand.h. What has expired ends in any case. */
+enum zs_errand {
+	ZS_ERRAND_NONE,	  /* the hand is empty */
+	ZS_ERRAND_EXPIRE, /* the rest stays */
+	ZS_ERRAND_RENEW,  /* the rest is copied to where it has a future */
+	ZS_ERRAND_MERGE,  /* the rest is copied to where there is room */
+	ZS_ERRAND_EVICT,  /* the policy decides about the rest */
+};
+
+#define ZS_RESIDENTS_STEP 8
+
+/* The objects of a slab, a few at a time; see move.h. */
+struct zs_residents {
+	bool all;      /* also those whose live bit was cleared by a drop */
+	uint32_t next; /* slot to look at next */
+	uint32_t count;
+	uint8_t slots[ZS_RESIDENTS_STEP];
+	uint64_t hashes[ZS_RESIDENTS_STEP];
+};
+
+struct zs_hand {
+	uint32_t id;
+	enum zs_errand errand;
+	bool due;	  /* its time had come, and has to be set again */
+	uint32_t expired; /* objects so far */
+	struct zs_residents residents;
+};
+
 struct zs_part {
 	struct zs_engine *engine;
 	uint8_t *frames;
@@ -125,6 +153,8 @@ struct zs_part {
 	uint32_t sweep_next;
 	uint64_t sweep_started_ms;
 	bool sweep_all; /* in this round: the time jumped so far that ticks are ambiguous */
+	uint32_t turn;	/* which kind of work is next */
+	struct zs_hand hand;
 	struct zs_ghost *ghost;
 };
 
@@ -142,11 +172,12 @@ struct zs_lane {
 #define ZS_LANES 4
 #define ZS_PARTIAL_RING 64
 
-/* A sealed slab with slots that may be filled again once `stamp` has passed. */
+/* A sealed slab with slots that may be filled again once `stamp` has passed, and for remote readers the quarantine. */
 struct zs_partial {
 	uint32_t id;
 	uint32_t generation;
 	uint64_t stamp;
+	uint64_t since_ns; /* 0: no remote reader could have known the slots */
 	uint64_t room[4];
 };
 
@@ -208,14 +239,29 @@ struct zs_counters {
 #undef ZS_COUNTER_FIELD
 };
 
+/* What a header says of where things lie in its slab, worked out. Only of uniform slabs. */
+struct zs_shape {
+	uint32_t identity; /* upper half of the identity word: sizes and slots; 0: of no slab */
+	uint32_t lifetime; /* unit and kind, as in the lifetime word from bit ZS_BASE_BITS on */
+	uint16_t slots;
+	uint16_t key_size;
+	uint16_t value_size;
+	uint16_t stride;
+	uint16_t recency;  /* offset of the column */
+	uint16_t deadline; /* offset of the column, if there is a unit */
+	uint64_t unit_ms;  /* 0: no deadlines */
+};
+
 struct zs_thread {
 	_Alignas(64) struct zs_engine *engine;
 	struct zs_epoch_slot *slot;
-	bool want_epoch;    /* something unlinked waits for the next epoch */
-	uint32_t stride;    /* of the last slab read: a guess where the next object lies */
-	uint64_t random;    /* state of a xorshift generator */
-	uint64_t operation; /* counts writes; the clock of the open slabs' replacement */
-	uint64_t sealed_ms; /* when open slabs were last looked through for what is over */
+	uint64_t seed;	       /* the engine's */
+	bool want_epoch;       /* something unlinked waits for the next epoch */
+	uint32_t stride;       /* of the last slab read: a guess where the next object lies */
+	struct zs_shape shape; /* of the last slab read through its header */
+	uint64_t random;       /* state of a xorshift generator */
+	uint64_t operation;    /* counts writes; the clock of the open slabs' replacement */
+	uint64_t sealed_ms;    /* when open slabs were last looked through for what is over */
 	struct zs_thread_part *parts[ZS_PARTITIONS_MAX];
 	struct zs_counters counters;
 	struct zs_group *last_group; /* the group used last, and the version of the table it is from */
@@ -227,6 +273,7 @@ struct zs_engine {
 	uint8_t *arena;
 	uint64_t arena_size;
 	int memfd;
+	bool sealed; /* memfd can be handed to readers */
 	const char *page_kind;
 	struct zs_superblock *superblock;
 	uint64_t seed;

@@ -8,29 +8,55 @@
 #include "server/engine/place.h"
 #include "server/engine/slab.h"
 
-void zs_residents_list(const struct zs_part *part, uint32_t id, bool all, struct zs_residents *residents)
+/* Looks at a slot: whether there is an object, and where. */
+static bool is_resident(const struct zs_slab *slab, bool all, uint32_t slot, struct zs_extent *extent)
+{
+	/* A slot of a mixed slab that was never filled has no extent. */
+	return (all || zs_slab_is_live(slab, slot)) &&
+	       zs_slab_extent(slab, zs_load_acquire(&slab->identity), zs_load(&slab->lifetime), slot, extent);
+}
+
+static void fetch_keys(const struct zs_slab *slab, const struct zs_residents *residents)
+{
+	uint32_t slots = zs_identity_slots(zs_load(&slab->identity));
+	struct zs_extent extent;
+
+	for (uint32_t slot = residents->next, n = 0; slot < slots && n < ZS_RESIDENTS_STEP; slot++) {
+		if (is_resident(slab, residents->all, slot, &extent)) {
+			__builtin_prefetch((const uint8_t *)slab + extent.key);
+			n++;
+		}
+	}
+}
+
+void zs_residents_begin(const struct zs_part *part, uint32_t id, bool all, struct zs_residents *residents)
+{
+	residents->all = all;
+	residents->next = 0;
+	residents->count = 0;
+	fetch_keys(zs_frame(part, id), residents);
+}
+
+bool zs_residents_next(const struct zs_part *part, uint32_t id, struct zs_residents *residents)
 {
 	const struct zs_slab *slab = zs_frame(part, id);
-	uint64_t identity = zs_load_acquire(&slab->identity);
-	uint64_t lifetime = zs_load(&slab->lifetime);
-	uint32_t slots = zs_identity_slots(identity);
+	uint32_t slots = zs_identity_slots(zs_load(&slab->identity));
 
-	for (uint32_t line = 64; line < ZS_FRAME_SIZE; line += 64)
-		__builtin_prefetch((const uint8_t *)slab + line);
 	residents->count = 0;
-	for (uint32_t slot = 0; slot < slots; slot++) {
+	while (residents->next < slots && residents->count < ZS_RESIDENTS_STEP) {
+		uint32_t slot = residents->next++;
 		struct zs_extent extent;
 		uint64_t hash;
 
-		if (!all && !zs_slab_is_live(slab, slot))
+		if (!is_resident(slab, residents->all, slot, &extent))
 			continue;
-		if (!zs_slab_extent(slab, identity, lifetime, slot, &extent))
-			continue; /* a slot of a mixed slab that was never filled */
 		hash = zs_hash((const uint8_t *)slab + extent.key, extent.key_size, part->engine->seed);
 		zs_index_prefetch(part, hash);
 		residents->slots[residents->count] = (uint8_t)slot;
 		residents->hashes[residents->count++] = hash;
 	}
+	fetch_keys(slab, residents);
+	return residents->count > 0;
 }
 
 bool zs_end_object(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint32_t slot, uint64_t hash)
@@ -52,9 +78,11 @@ void zs_clean_dropped(struct zs_thread *thread, struct zs_part *part, uint32_t i
 {
 	struct zs_residents residents;
 
-	zs_residents_list(part, id, true, &residents);
-	for (uint32_t i = 0; i < residents.count; i++)
-		zs_end_object(thread, part, id, residents.slots[i], residents.hashes[i]);
+	zs_residents_begin(part, id, true, &residents);
+	while (zs_residents_next(part, id, &residents)) {
+		for (uint32_t i = 0; i < residents.count; i++)
+			zs_end_object(thread, part, id, residents.slots[i], residents.hashes[i]);
+	}
 }
 
 /* What zs_place needs to know to put this object elsewhere. False if the object has ended. */
@@ -142,30 +170,4 @@ enum zs_moved zs_move_object(struct zs_thread *thread, struct zs_part *part, uin
 		return ZS_MOVED;
 	zs_place_undo(&spot);
 	return zs_slab_is_live(zs_frame(part, id), slot) ? ZS_NO_ROOM : ZS_GONE;
-}
-
-void zs_move_survivors(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint64_t *moved)
-{
-	struct zs_slab *slab = zs_frame(part, id);
-	uint64_t identity = zs_load(&slab->identity);
-	uint64_t lifetime = zs_load(&slab->lifetime);
-	struct zs_residents residents;
-
-	zs_residents_list(part, id, false, &residents);
-	for (uint32_t i = 0; i < residents.count; i++) {
-		uint32_t slot = residents.slots[i];
-		uint64_t deadline = zs_slab_deadline(slab, identity, lifetime, slot);
-		struct zs_move how = {
-			.main = lifetime & ZS_SLAB_MAIN,
-			.gentle = moved == &thread->counters.moved_merge,
-			.recency = zs_slab_recency(slab, zs_identity_slots(identity), slot),
-		};
-
-		if (deadline && deadline <= zs_now(thread)) {
-			if (zs_end_object(thread, part, id, slot, residents.hashes[i]))
-				zs_count(thread, expired_objects, 1);
-		} else if (moved && zs_move_object(thread, part, id, slot, residents.hashes[i], how) == ZS_MOVED) {
-			zs_store(moved, *moved + 1);
-		}
-	}
 }

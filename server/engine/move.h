@@ -9,15 +9,13 @@
 
 #include "server/engine/internal.h"
 
-/* The live objects of a slab and their hashes. The index lines of all of them are being fetched on return. */
-struct zs_residents {
-	uint32_t count;
-	uint8_t slots[ZS_SLOTS_MAX];
-	uint64_t hashes[ZS_SLOTS_MAX];
-};
-
-/* Lists the live objects; with `all` also those whose live bit was cleared by a drop. */
-void zs_residents_list(const struct zs_part *part, uint32_t id, bool all, struct zs_residents *residents);
+/*
+ * Goes through the objects of a slab: zs_residents_next lists some with the hashes of their keys, until it returns
+ * false. The index lines of those listed and the keys of those that come next are being fetched on return, so it pays
+ * to do something else for a moment. With `all` also those whose live bit was cleared by a drop.
+ */
+void zs_residents_begin(const struct zs_part *part, uint32_t id, bool all, struct zs_residents *residents);
+bool zs_residents_next(const struct zs_part *part, uint32_t id, struct zs_residents *residents);
 
 enum zs_moved {
 	ZS_MOVED,
@@ -37,12 +35,6 @@ enum zs_moved zs_move_object(struct zs_thread *thread, struct zs_part *part, uin
 
 /* Ends an object and its index entry. False if it had ended already; its entry is gone in any case. */
 bool zs_end_object(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint32_t slot, uint64_t hash);
-
-/*
- * Ends what has expired in a slab, and copies the rest forward, counted in *moved; with NULL the rest stays. Moving for
- * the sake of merging (*moved is the thread's moved_merge) is gentle.
- */
-void zs_move_survivors(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint64_t *moved);
 
 /* Removes the index entries of a slab that was dropped. */
 void zs_clean_dropped(struct zs_thread *thread, struct zs_part *part, uint32_t id);

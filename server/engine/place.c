@@ -17,6 +17,9 @@
 /* Remembered slabs that are tried for one that fits. */
 #define PARTIAL_TRIES 8
 
+/* Bytes of the next slot that are fetched ahead. */
+#define FETCH_MAX 512u
+
 /* A thread opens no more slabs than this in one partition. */
 #define OPEN_MAX 128
 
@@ -122,6 +125,10 @@ static void list_partial(struct zs_thread *thread, struct zs_open *open, struct 
 		zs_fetch_and(&slab->lifetime, ~ZS_SLAB_LISTED);
 		return;
 	}
+	/* The dead slots' quarantine begins here, and with it the generation in which they are filled again. */
+	if (!zs_slab_renew(slab, entry->generation++))
+		return; /* claimed, released and listed by another thread meanwhile */
+	entry->since_ns = zs_load_acquire(&part->engine->remote_until_ms) ? zs_clock_ns(part->engine->clock) : 0;
 	entry->stamp = zs_epoch_stamp(part->engine->epoch);
 	ring->count++;
 	thread->want_epoch = true;
@@ -162,18 +169,19 @@ static void seal_lane(struct zs_thread *thread, struct zs_open *open, struct zs_
 	struct zs_thread_part *tp = thread->parts[part->number];
 	struct zs_slab *slab = lane->slab;
 	uint32_t id = lane->id;
+	bool is_mixed = class_kind(open->class) == ZS_KIND_MIXED;
 	uint64_t dead[4];
 
 	lane->slab = NULL;
 	zs_store(&tp->open_count, tp->open_count - 1);
 	zs_fetch_and(&slab->lifetime, ~ZS_SLAB_LISTED);
 	zs_slab_seal(thread, part, id);
+	dead_slots(slab, dead);
+	if (!is_mixed && room_is_empty(dead))
+		return;
 	if (zs_slab_is_sparse(slab))
 		zs_evict_note_sparse(part, id);
-	if (class_kind(open->class) == ZS_KIND_MIXED)
-		return;
-	dead_slots(slab, dead);
-	if (!room_is_empty(dead))
+	if (!is_mixed)
 		list_partial(thread, open, part, id);
 }
 
@@ -331,7 +339,8 @@ static bool open_partial(struct zs_thread *thread, struct zs_open *open, struct 
 		struct zs_slab *slab = zs_frame(part, entry.id);
 		uint8_t byte;
 
-		if (!zs_epoch_passed(part->engine->epoch, entry.stamp))
+		if (!zs_epoch_passed(part->engine->epoch, entry.stamp) ||
+		    !zs_slab_quarantine_over(part->engine, entry.since_ns))
 			return false;
 		ring->first = (ring->first + 1) % ZS_PARTIAL_RING;
 		ring->count--;
@@ -366,7 +375,7 @@ static int fill_lane(struct zs_thread *thread, struct zs_part *part, const struc
 		zs_store(&tp->open_count, tp->open_count + 1);
 		return ZS_OK;
 	}
-	if (!wanted->mover && zs_slab_available(part) < zs_evict_reserve(part)) {
+	if (!wanted->mover && zs_slab_available(part) < zs_evict_reserve_of_movers(part)) {
 		/* Evicting may use our own open slabs, so it is done by zs_place when it holds none of them. */
 		return ZS_EAGAIN;
 	}
@@ -402,6 +411,40 @@ static struct zs_lane *lane_for_window(struct zs_open *open, uint32_t window)
 	return oldest;
 }
 
+/* The first slot in `room`, which is not empty. */
+static uint32_t first_slot(const uint64_t room[4])
+{
+	uint32_t w = 0;
+
+	while (!room[w])
+		w++;
+	return w * 64 + (uint32_t)__builtin_ctzll(room[w]);
+}
+
+/*
+ * Starts to fetch the slot that the next object of the class is likely to get. Writing to memory that is not in the
+ * cache costs little by itself, but the locks that follow wait for it.
+ */
+static void fetch_next(const struct zs_part *part, const struct zs_open *open, const struct zs_lane *lane,
+		       uint32_t stride)
+{
+	const struct zs_partial_ring *ring = open->partial;
+	const uint64_t *room = lane->room;
+	const uint8_t *frame = (const uint8_t *)lane->slab;
+	const uint8_t *slot;
+
+	if (room_is_empty(room)) {
+		if (!ring || !ring->count)
+			return;
+		room = ring->entries[ring->first].room;
+		frame = (const uint8_t *)zs_frame(part, ring->entries[ring->first].id);
+		__builtin_prefetch(frame, 1);
+	}
+	slot = frame + ((ZS_FRAME_SIZE - (first_slot(room) + 1) * stride) & (ZS_FRAME_SIZE - 1));
+	for (uint32_t at = 0; at < stride && at < FETCH_MAX; at += 64)
+		__builtin_prefetch(slot + at, 1);
+}
+
 static int place_uniform(struct zs_thread *thread, struct zs_part *part, const struct zs_wanted *wanted,
 			 struct zs_open *open, struct zs_spot *spot)
 {
@@ -425,13 +468,9 @@ static int place_uniform(struct zs_thread *thread, struct zs_part *part, const s
 		fits_lifetime(lane->slab, wanted->deadline, &byte);
 	}
 	lane->touched = thread->operation;
-	for (uint32_t w = 0; w < 4; w++) {
-		if (lane->room[w]) {
-			spot->slot = w * 64 + (uint32_t)__builtin_ctzll(lane->room[w]);
-			lane->room[w] &= lane->room[w] - 1;
-			break;
-		}
-	}
+	spot->slot = first_slot(lane->room);
+	lane->room[spot->slot / 64] &= lane->room[spot->slot / 64] - 1;
+	fetch_next(part, open, lane, (uint32_t)(wanted->key_size + wanted->value_size));
 	spot->lane = lane;
 	spot->slab = lane->slab;
 	spot->id = lane->id;
@@ -594,7 +633,7 @@ static int try_place(struct zs_thread *thread, struct zs_part *part, const struc
 int zs_place(struct zs_thread *thread, struct zs_part *part, const struct zs_wanted *wanted, struct zs_spot *spot)
 {
 	uint64_t class = choose_class(thread, part, wanted);
-	struct zs_wanted forced = *wanted;
+	struct zs_wanted forced;
 	int error = try_place(thread, part, wanted, class, spot);
 
 	if (error != ZS_EAGAIN || wanted->mover)
@@ -602,6 +641,7 @@ int zs_place(struct zs_thread *thread, struct zs_part *part, const struct zs_wan
 	error = zs_evict_make_room(thread, part);
 	if (error)
 		return error;
+	forced = *wanted;
 	forced.mover = true; /* what there is, is there to be used */
 	return try_place(thread, part, &forced, class, spot);
 }

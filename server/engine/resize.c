@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "server/engine/evict.h"
+#include "server/engine/ghost.h"
 #include "server/engine/index.h"
 #include "server/engine/slab.h"
 
@@ -17,12 +18,24 @@
 
 /* Slabs between two looks at the load by writers, and the buckets they move for each slab. */
 #define ASSIST_PERIOD 16
-#define ASSIST_STEP 16
+#define ASSIST_STEP 2
+
+/* Buckets looked at to find one that has not been moved yet. */
+#define LOOKS 32
+
+/* How many buckets ahead of the move memory is fetched, in three stages. */
+#define FETCH_AHEAD 2
+
+/* Frames of a table that has rested made free in one step. */
+#define ADOPT_STEP 16
 
 static uint32_t table_frames(uint32_t buckets)
 {
 	return (buckets + ZS_BUCKETS_PER_FRAME - 1) / ZS_BUCKETS_PER_FRAME;
 }
+
+/* The partitions share one sequence: two writers at once would make it even again in the midst of both. */
+static pthread_mutex_t publishing = PTHREAD_MUTEX_INITIALIZER;
 
 /* Says in the superblock where the tables are. */
 static void publish(struct zs_part *part, const struct zs_index_view *view)
@@ -31,12 +44,16 @@ static void publish(struct zs_part *part, const struct zs_index_view *view)
 	struct zs_partition_place *place = &super->partition[part->number];
 	const uint8_t *arena = part->engine->arena;
 
+	pthread_mutex_lock(&publishing);
 	zs_fetch_add(&super->sequence, 1);
-	place->main.offset = (uint64_t)((const uint8_t *)view->main.buckets - arena);
-	place->main.buckets = view->main.count;
-	place->previous.buckets = view->previous.count;
-	place->previous.offset = view->previous.count ? (uint64_t)((const uint8_t *)view->previous.buckets - arena) : 0;
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	zs_store(&place->main.offset, (uint64_t)((const uint8_t *)view->main.buckets - arena));
+	zs_store(&place->main.buckets, (uint64_t)view->main.count);
+	zs_store(&place->previous.buckets, (uint64_t)view->previous.count);
+	zs_store(&place->previous.offset,
+		 view->previous.count ? (uint64_t)((const uint8_t *)view->previous.buckets - arena) : 0);
 	zs_fetch_add(&super->sequence, 1);
+	pthread_mutex_unlock(&publishing);
 	zs_store_release(&part->view, (struct zs_index_view *)(uintptr_t)view);
 }
 
@@ -131,6 +148,33 @@ static void move_overflow_flags(struct zs_part *part, const struct zs_index_view
 	}
 }
 
+/*
+ * Moving a bucket needs the keys of its entries, so it reads two lines of each one's slab: the header, which tells
+ * where the key is, and the key. The two are fetched for all entries together, ahead of the move. What the entries say
+ * is only a hint here: the bucket is not locked.
+ */
+static void fetch_headers(const struct zs_part *part, const struct zs_bucket *bucket)
+{
+	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
+		if (zs_bucket_tag(bucket, i))
+			__builtin_prefetch(zs_frame(part, zs_bucket_slab(bucket, i)));
+	}
+}
+
+static void fetch_keys(const struct zs_part *part, const struct zs_bucket *bucket)
+{
+	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
+		uint32_t id = zs_bucket_slab(bucket, i);
+		const struct zs_slab *slab = zs_frame(part, id);
+		struct zs_extent extent;
+
+		if (zs_bucket_tag(bucket, i) && id < part->frame_count &&
+		    zs_slab_extent(slab, zs_load(&slab->identity), zs_load(&slab->lifetime), zs_bucket_slot(bucket, i),
+				   &extent))
+			__builtin_prefetch((const uint8_t *)slab + extent.key);
+	}
+}
+
 /* The hash of the key in a slot, false if there is no live object. */
 static bool hash_of_slot(const struct zs_part *part, uint32_t id, uint32_t slot, uint64_t *hash)
 {
@@ -167,33 +211,75 @@ static void insert_moved(struct zs_thread *thread, struct zs_part *part, const s
 	}
 }
 
-void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view, uint32_t bucket)
+/* Moves the entries of a bucket that is locked. */
+static void move_entries(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
+			 struct zs_bucket *b)
 {
-	struct zs_bucket *b = &view->previous.buckets[bucket];
 	struct zs_figures *figures = &thread->parts[part->number]->figures;
+	uint64_t hashes[ZS_BUCKET_ENTRIES];
+	uint32_t alive = 0;
 
+	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
+		struct zs_pair pair;
+
+		if (!zs_bucket_tag(b, i) || !hash_of_slot(part, zs_bucket_slab(b, i), zs_bucket_slot(b, i), &hashes[i]))
+			continue;
+		pair = zs_index_pair(&view->main, hashes[i]);
+		__builtin_prefetch(pair.a, 1);
+		__builtin_prefetch(pair.b, 1);
+		alive |= 1u << i;
+	}
+	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
+		if (!zs_bucket_tag(b, i))
+			continue;
+		if (alive >> i & 1)
+			insert_moved(thread, part, view, hashes[i], zs_bucket_slab(b, i), zs_bucket_slot(b, i));
+		zs_bucket_set(b, i, 0, 0, 0);
+		zs_store(&figures->entries, figures->entries - 1);
+	}
+}
+
+static void settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
+		   struct zs_bucket *b)
+{
 	if (zs_bucket_flags(b) & ZS_BUCKET_MOVED)
 		return;
 	zs_bucket_lock(b);
 	if (!(zs_bucket_flags(b) & ZS_BUCKET_MOVED)) {
-		for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
-			uint32_t id = zs_bucket_slab(b, i);
-			uint32_t slot = zs_bucket_slot(b, i);
-			uint64_t hash;
-
-			if (!zs_bucket_tag(b, i))
-				continue;
-			if (hash_of_slot(part, id, slot, &hash))
-				insert_moved(thread, part, view, hash, id, slot);
-			zs_bucket_set(b, i, 0, 0, 0);
-			zs_store(&figures->entries, figures->entries - 1);
-		}
+		move_entries(thread, part, view, b);
 		if (zs_bucket_flags(b) & ZS_BUCKET_OVERFLOW)
-			move_overflow_flags(part, view, bucket);
+			move_overflow_flags(part, view, (uint32_t)(b - view->previous.buckets));
 		zs_bucket_set_flag(b, ZS_BUCKET_MOVED);
 		__atomic_fetch_add(&part->migrated, 1, __ATOMIC_ACQ_REL);
 	}
 	zs_bucket_unlock(b);
+}
+
+static void settle_fetched(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
+			   struct zs_bucket *b)
+{
+	fetch_headers(part, b);
+	fetch_keys(part, b);
+	settle(thread, part, view, b);
+}
+
+void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view, uint64_t hash)
+{
+	struct zs_pair p = zs_index_pair(&view->previous, hash);
+	uint8_t tag = zs_hash_tag(hash);
+
+	/*
+	 * One of the two has to be moved, because that sends readers to the main table. From then on nobody adds this
+	 * hash to the other one, so that has to be moved only if its tag is there. In this order: first the one, then
+	 * the look at the other.
+	 */
+	if (!((zs_bucket_flags(p.a) | zs_bucket_flags(p.b)) & ZS_BUCKET_MOVED))
+		settle_fetched(thread, part, view, p.a);
+	if (!(zs_bucket_flags(p.a) & ZS_BUCKET_MOVED) &&
+	    (zs_bucket_flags(p.a) & ZS_BUCKET_OVERFLOW || zs_bucket_match(p.a, tag)))
+		settle_fetched(thread, part, view, p.a);
+	if (!(zs_bucket_flags(p.b) & ZS_BUCKET_MOVED) && zs_bucket_match(p.b, tag))
+		settle_fetched(thread, part, view, p.b);
 }
 
 /* After the last bucket: one table again. Exactly one thread gets here for each resize. */
@@ -211,20 +297,44 @@ static void finish(struct zs_thread *thread, struct zs_part *part, struct zs_ind
 	retire_view(thread, part, view);
 }
 
+/* The next bucket of the previous table that nobody has taken, or NULL; with what later ones need on its way. */
+static struct zs_bucket *take_bucket(struct zs_part *part, const struct zs_index_view *view)
+{
+	uint32_t i = zs_load(&part->migrate_next);
+	struct zs_bucket *b;
+	uint32_t left;
+
+	if (i < view->previous.count)
+		i = __atomic_fetch_add(&part->migrate_next, 1, __ATOMIC_RELAXED);
+	if (i >= view->previous.count)
+		return NULL;
+	b = &view->previous.buckets[i];
+	left = view->previous.count - i;
+	if (left > 3 * FETCH_AHEAD)
+		__builtin_prefetch(b + 3 * FETCH_AHEAD);
+	if (left > 2 * FETCH_AHEAD)
+		fetch_headers(part, b + 2 * FETCH_AHEAD);
+	if (left > FETCH_AHEAD)
+		fetch_keys(part, b + FETCH_AHEAD);
+	return b;
+}
+
 bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t count)
 {
 	struct zs_index_view *view = zs_load_acquire(&part->view);
-	uint32_t first;
 
 	if (!view->previous.count)
 		return false;
-	first = __atomic_fetch_add(&part->migrate_next, count, __ATOMIC_RELAXED);
-	if (first > view->previous.count) /* all are taken; keep the counter from running away */
-		zs_store(&part->migrate_next, view->previous.count);
-	for (uint32_t i = first; i < view->previous.count && i < first + count; i++) {
-		if (i + 4 < view->previous.count)
-			__builtin_prefetch(&view->previous.buckets[i + 4]);
-		zs_resize_settle(thread, part, view, i);
+	/* Those that writers have moved cost next to nothing. */
+	for (uint32_t looks = count * LOOKS; looks && count; looks--) {
+		struct zs_bucket *b = take_bucket(part, view);
+
+		if (!b)
+			break;
+		if (!(zs_bucket_flags(b) & ZS_BUCKET_MOVED)) {
+			settle(thread, part, view, b);
+			count--;
+		}
 	}
 	if (zs_load_acquire(&part->migrated) == view->previous.count) {
 		uint32_t all = view->previous.count;
@@ -234,15 +344,15 @@ bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t cou
 			finish(thread, part, view);
 		return false;
 	}
+	/* All are taken but not all moved: somebody is at it, or had an old view. Look again from the start. */
+	if (count && zs_load(&part->migrate_next) >= view->previous.count)
+		zs_store(&part->migrate_next, 0);
 	return true;
 }
 
 static bool rested(const struct zs_engine *engine, const struct zs_index_view *view)
 {
-	if (!zs_epoch_passed(engine->epoch, view->stamp))
-		return false;
-	return zs_load_acquire(&engine->remote_until_ms) == 0 ||
-	       zs_clock_ns(engine->clock) - view->since_ns >= (uint64_t)engine->quarantine_ms * 1000000u;
+	return zs_epoch_passed(engine->epoch, view->stamp) && zs_slab_quarantine_over(engine, view->since_ns);
 }
 
 void zs_resize_reclaim(struct zs_part *part)
@@ -259,9 +369,19 @@ void zs_resize_reclaim(struct zs_part *part)
 			link = &view->next_retired;
 			continue;
 		}
+		if (view->previous.count) {
+			/* The rest stands where it stood, as a smaller table. */
+			uint32_t buckets = ADOPT_STEP * ZS_BUCKETS_PER_FRAME;
+
+			if (buckets > view->previous.count)
+				buckets = view->previous.count;
+			zs_slab_adopt_frames(part, view->previous.buckets, table_frames(buckets));
+			view->previous.buckets += buckets;
+			view->previous.count -= buckets;
+			link = &view->next_retired;
+			continue;
+		}
 		*link = view->next_retired;
-		if (view->previous.count)
-			zs_slab_adopt_frames(part, view->previous.buckets, table_frames(view->previous.count));
 		free(view);
 	}
 	pthread_mutex_unlock(&part->lock);
@@ -288,15 +408,18 @@ static void choose(struct zs_thread *thread, struct zs_part *part, const struct 
 	double load;
 	bool late;
 
-	late = zs_load(&part->slabs_used) >= EXACT_FIT_AT * part->frame_count;
+	/* What rests counts, too: it takes frames that a table would need. */
+	late = zs_load(&part->slabs_used) + zs_load(&part->quarantine.slabs.count) >= EXACT_FIT_AT * part->frame_count;
 	entries = zs_index_used(part);
 	load = (double)entries / ((double)view->main.count * ZS_BUCKET_ENTRIES);
 	if (late && !part->exact_fit_done) {
 		uint32_t fit = exact_fit(part, entries);
 		double ratio = (double)fit / view->main.count;
 
-		if ((ratio > 0.98 && ratio < 1.01) || start(thread, part, fit))
+		if ((ratio > 0.98 && ratio < 1.01) || start(thread, part, fit)) {
 			part->exact_fit_done = true;
+			zs_ghost_fit(part->ghost, (uint64_t)(fit * TARGET_LOAD) * ZS_BUCKET_ENTRIES);
+		}
 	} else if (!part->exact_fit_done && load > GROW_LOAD) {
 		start(thread, part, 2 * view->main.count);
 	} else if (load > FULL_LOAD) {

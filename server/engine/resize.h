@@ -22,9 +22,8 @@ int zs_resize_init(struct zs_part *part);
 /* Looks whether the table should have another size, and starts the change. Cheap when nothing is to do. */
 void zs_resize_check(struct zs_thread *thread, struct zs_part *part);
 
-/* Moves bucket `bucket` of the previous table, unless that has been done. */
-void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
-		      uint32_t bucket);
+/* Moves the two buckets of a hash from the previous table, unless that has been done. */
+void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view, uint64_t hash);
 
 /* Moves up to `count` buckets that nobody has moved, and ends the change after the last. True if there are more. */
 bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t count);
@@ -32,7 +31,7 @@ bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t cou
 /* A writer's share of all this, once for each slab it takes, so that resizing keeps up where upkeep does not. */
 void zs_resize_assist(struct zs_thread *thread, struct zs_part *part);
 
-/* Turns tables that have rested into free frames. */
+/* Turns tables that have rested into free frames, a few at a time. */
 void zs_resize_reclaim(struct zs_part *part);
 
 /* Whether a frame belongs to an index table, in use or resting. */

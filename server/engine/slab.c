@@ -194,15 +194,23 @@ void zs_slab_seal(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 	zs_fetch_and(&slab->lifetime, ~ZS_SLAB_OPEN);
 }
 
+bool zs_slab_renew(struct zs_slab *slab, uint32_t generation)
+{
+	uint64_t identity = zs_load_acquire(&slab->identity);
+
+	return zs_identity_generation(identity) == generation &&
+	       __atomic_compare_exchange_n(&slab->identity, &identity,
+					   (identity & ~0xffffffffull) | (uint32_t)(generation + 1), false,
+					   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
 bool zs_slab_reopen(struct zs_part *part, uint32_t id, uint32_t generation)
 {
 	struct zs_slab *slab = zs_frame(part, id);
 	uint64_t lifetime = zs_load_acquire(&slab->lifetime);
-	uint64_t identity;
 
 	do {
-		identity = zs_load_acquire(&slab->identity);
-		if (zs_identity_generation(identity) != generation)
+		if (zs_identity_generation(zs_load_acquire(&slab->identity)) != generation)
 			return false;
 		if (lifetime & (ZS_SLAB_OPEN | ZS_SLAB_CLAIMED | ZS_SLAB_DROPPED))
 			return false;
@@ -211,7 +219,6 @@ bool zs_slab_reopen(struct zs_part *part, uint32_t id, uint32_t generation)
 	} while (!__atomic_compare_exchange_n(&slab->lifetime, &lifetime, lifetime | ZS_SLAB_OPEN, true,
 					      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
 	/* Freed and taken again between the two loads: whoever took it had it open, so we cannot be here. */
-	zs_store_release(&slab->identity, (identity & ~0xffffffffull) | (uint32_t)(generation + 1));
 	return true;
 }
 
@@ -248,6 +255,8 @@ void zs_slab_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 	if (group)
 		zs_group_slab_gone(part->engine, group);
 	zs_store(&part->due[id], 0);
+	while (!zs_slab_renew(slab, zs_identity_generation(zs_load(&slab->identity))))
+		;
 	pthread_mutex_lock(&part->lock);
 	place = zs_slab_place(part, id);
 	zs_slab_list_remove(part, place == ZS_AT_MAIN ? &part->main : &part->small, id);
@@ -282,13 +291,16 @@ void zs_slab_close_batch(struct zs_thread *thread, struct zs_part *part)
 	pthread_mutex_unlock(&part->lock);
 }
 
+bool zs_slab_quarantine_over(const struct zs_engine *engine, uint64_t since_ns)
+{
+	if (since_ns == 0 || zs_load_acquire(&engine->remote_until_ms) == 0)
+		return true;
+	return zs_clock_ns(engine->clock) - since_ns >= (uint64_t)engine->quarantine_ms * 1000000u;
+}
+
 static bool batch_rested(const struct zs_engine *engine, const struct zs_quarantine_batch *batch)
 {
-	if (!zs_epoch_passed(engine->epoch, batch->stamp))
-		return false;
-	if (zs_load_acquire(&engine->remote_until_ms) == 0)
-		return true;
-	return zs_clock_ns(engine->clock) - batch->since_ns >= (uint64_t)engine->quarantine_ms * 1000000u;
+	return zs_epoch_passed(engine->epoch, batch->stamp) && zs_slab_quarantine_over(engine, batch->since_ns);
 }
 
 uint32_t zs_slab_reclaim(struct zs_part *part)

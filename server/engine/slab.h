@@ -9,16 +9,21 @@
  * Transitions and who makes them:
  *   take     zs_slab_take         the thread that will fill the slab; generation goes up
  *   seal     zs_slab_seal         the thread that filled it; at the first time it joins the small or main list
- *   reopen   zs_slab_reopen       a thread that has it among its partly filled ones; generation goes up
+ *   reopen   zs_slab_reopen       a thread that has it among its partly filled ones; generation went up when it was
+ *                                 put there
  *   claim    zs_slab_claim        eviction, expiry, merging: one thread has the slab to itself, but for writers that
  *                                 end single objects in it
  *   release  zs_slab_release      the claimer, if objects stay
- *   retire   zs_slab_retire       the claimer, when no live bit is set and no index entry points here
+ *   retire   zs_slab_retire       the claimer, when no live bit is set and no index entry points here; generation
+ *                                 goes up
  *   free     zs_slab_reclaim      anybody, when every thread has quiesced and remote readers are surely gone
  *
  * Invariants:
- *   1. A slab's generation goes up before any of its slots is used again.
- *   2. A slot is used again only after every thread has quiesced since both its live bit and its index entry went.
+ *   1. A slab's generation goes up before any of its slots is used again, and before the quarantine of those slots
+ *      begins. So a remote read, which takes less than half the quarantine, cannot see the old generation and the new
+ *      object, in whatever order it sees their words.
+ *   2. A slot is used again only after every thread has quiesced since both its live bit and its index entry went, and
+ *      if remote readers exist, not before the quarantine is over.
  *   3. Only the thread that opened a slab places objects in it; only its claimer retires it.
  */
 #ifndef ZS_SERVER_ENGINE_SLAB_H
@@ -43,6 +48,12 @@ uint32_t zs_slab_take(struct zs_part *part, uint64_t shape, uint64_t lifetime, u
 
 /* Ends filling. */
 void zs_slab_seal(struct zs_thread *thread, struct zs_part *part, uint32_t id);
+
+/* Begins the next generation if the present one is `generation`; false if it is another by now. */
+bool zs_slab_renew(struct zs_slab *slab, uint32_t generation);
+
+/* Whether what rests since `since_ns` has rested long enough for readers that show no epoch; 0: there were none. */
+bool zs_slab_quarantine_over(const struct zs_engine *engine, uint64_t since_ns);
 
 /* Opens a sealed slab of that generation again; false if it is claimed, dropped or another by now. */
 bool zs_slab_reopen(struct zs_part *part, uint32_t id, uint32_t generation);
@@ -103,15 +114,20 @@ static inline void zs_slab_set_recency(struct zs_slab *slab, uint32_t slots, uin
 	zs_store(byte, (uint8_t)((zs_load(byte) & ~(3u << shift)) | recency << shift));
 }
 
-/* A use of the object. Writes nothing once the count is saturated. */
-static inline void zs_slab_touch(struct zs_slab *slab, uint32_t slots, uint32_t slot)
+/* A use of the object, in the slab's column. Writes nothing once the count is saturated. */
+static inline void zs_recency_touch(uint8_t *column, uint32_t slot)
 {
-	uint8_t *byte = (uint8_t *)slab + zs_recency_offset(slots) + slot / 4;
+	uint8_t *byte = column + slot / 4;
 	uint32_t shift = slot % 4 * 2;
 	uint8_t old = zs_load(byte);
 
 	if ((old >> shift & 3) != 3)
 		zs_store(byte, (uint8_t)(old + (1u << shift)));
+}
+
+static inline void zs_slab_touch(struct zs_slab *slab, uint32_t slots, uint32_t slot)
+{
+	zs_recency_touch((uint8_t *)slab + zs_recency_offset(slots), slot);
 }
 
 static inline uint32_t zs_links_group(uint64_t links)

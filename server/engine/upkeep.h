@@ -11,9 +11,6 @@
 
 #include "server/engine/internal.h"
 
-/* Goes on with the sweep until `visits` slabs were visited or the round is over. True if any was. */
-bool zs_upkeep_sweep(struct zs_thread *thread, struct zs_part *part, uint32_t visits);
-
 /* Visits one slab that is due, looking through all of them once if need be; for when slabs were just dropped. */
 bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part);
 

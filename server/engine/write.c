@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "server/engine/evict.h"
+#include "server/engine/fetch.h"
 #include "server/engine/ghost.h"
 #include "server/engine/group.h"
 #include "server/engine/index.h"
@@ -50,13 +51,19 @@ struct content {
 	bool keep_group;
 };
 
-static void begin(struct change *c, struct zs_thread *thread, const void *key, size_t key_size)
+static inline void begin_hashed(struct change *c, struct zs_thread *thread, const void *key, size_t key_size,
+				uint64_t hash)
 {
 	c->thread = thread;
-	c->hash = zs_hash(key, key_size, thread->engine->seed);
-	c->part = zs_part_of(thread->engine, c->hash);
+	c->hash = hash;
+	c->part = zs_part_of(thread->engine, hash);
 	c->key = key;
 	c->key_size = key_size;
+}
+
+static void begin(struct change *c, struct zs_thread *thread, const void *key, size_t key_size)
+{
+	begin_hashed(c, thread, key, key_size, zs_hash(key, key_size, thread->seed));
 }
 
 static int64_t read_number(const struct zs_found *found)
@@ -98,20 +105,20 @@ static void fill_previous(const struct change *c, struct zs_previous *previous)
 	}
 }
 
-/* Under the lock: is everything still as we saw it? On success c->found says where the entry is. */
+/*
+ * Under the lock: is everything still as we saw it? On success c->found says where the entry is. We have not quiesced
+ * since we looked, so the slot has not been used again: while an entry leads to it, it is the object that we saw.
+ */
 static bool unchanged(struct change *c, struct zs_locked *locked)
 {
+	struct zs_found *found = &c->found;
 	struct zs_found now;
 
-	if (!zs_index_find_locked(locked, c->key, c->key_size, &now))
-		return !c->exists;
-	if (!c->exists || now.id != c->found.id || now.slot != c->found.slot || now.identity != c->found.identity ||
-	    now.deadline != c->found.deadline)
-		return false;
-	if (is_counter(&now) && read_number(&now) != c->number)
-		return false;
-	c->found = now;
-	return true;
+	if (!c->exists)
+		return !zs_index_find_locked(locked, c->key, c->key_size, &now);
+	return zs_index_find_slot(locked, found->id, found->slot, found) && zs_slab_is_live(found->slab, found->slot) &&
+	       zs_slab_deadline(found->slab, found->identity, found->lifetime, found->slot) == found->deadline &&
+	       (!is_counter(found) || read_number(found) == c->number);
 }
 
 /* Ends the present object and its entry. The buckets are locked. */
@@ -329,26 +336,76 @@ static int set_once(struct change *c, const struct zs_set *set, struct zs_previo
 	return has_passed(c->thread, content.deadline) ? erase(c) : store(c, &content);
 }
 
-int zs_set(struct zs_thread *thread, const struct zs_set *set, struct zs_previous *previous)
+static int set_begun(struct change *c, const struct zs_set *set, struct zs_previous *previous)
 {
-	struct change c;
-
-	if (set->key_size + set->value_size > ZS_OBJECT_MAX || set->key_size > ZS_OBJECT_MAX)
-		return ZS_ETOOBIG;
-	if (set->flags & ZS_SET_GROUP && (set->group_size == 0 || set->group_size > ZS_GROUP_NAME_MAX))
-		return ZS_EINVAL;
-	begin(&c, thread, set->key, set->key_size);
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-		int error = set_once(&c, set, previous);
+		int error = set_once(c, set, previous);
 
 		if (error == ZS_EINVAL)
 			return ZS_EEXIST;
 		if (error == ZS_OK)
-			zs_count(thread, sets, 1);
+			zs_count(c->thread, sets, 1);
 		if (error != ZS_EEXIST)
 			return error;
 	}
 	return ZS_EAGAIN;
+}
+
+static int check_set(const struct zs_set *set)
+{
+	if (set->key_size + set->value_size > ZS_OBJECT_MAX || set->key_size > ZS_OBJECT_MAX)
+		return ZS_ETOOBIG;
+	if (set->flags & ZS_SET_GROUP && (set->group_size == 0 || set->group_size > ZS_GROUP_NAME_MAX))
+		return ZS_EINVAL;
+	return ZS_OK;
+}
+
+int zs_set(struct zs_thread *thread, const struct zs_set *set, struct zs_previous *previous)
+{
+	struct change c;
+	int error = check_set(set);
+
+	if (error)
+		return error;
+	begin(&c, thread, set->key, set->key_size);
+	return set_begun(&c, set, previous);
+}
+
+/* Up to ZS_FETCH_MAX objects. Those that are replaced most often have the size of the new ones. */
+static size_t set_some(struct zs_thread *thread, const struct zs_set *sets, size_t count)
+{
+	struct zs_fetch list[ZS_FETCH_MAX];
+
+	for (size_t i = 0; i < count; i++) {
+		list[i].hash = zs_hash(sets[i].key, sets[i].key_size, thread->seed);
+		list[i].stride = (uint32_t)(sets[i].key_size + sets[i].value_size);
+	}
+	zs_fetch_all(thread, list, count);
+	for (size_t i = 0; i < count; i++) {
+		struct change c;
+
+		if (check_set(&sets[i]))
+			return i;
+		begin_hashed(&c, thread, sets[i].key, sets[i].key_size, list[i].hash);
+		if (set_begun(&c, &sets[i], NULL))
+			return i;
+	}
+	return count;
+}
+
+size_t zs_set_batch(struct zs_thread *thread, const struct zs_set *sets, size_t count)
+{
+	size_t done = 0;
+
+	while (done < count) {
+		size_t some = count - done < ZS_FETCH_MAX ? count - done : ZS_FETCH_MAX;
+		size_t n = set_some(thread, sets + done, some);
+
+		done += n;
+		if (n < some)
+			break;
+	}
+	return done;
 }
 
 /* ---- delete ---- */

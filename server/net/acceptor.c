@@ -155,6 +155,7 @@ void zs_acceptor_run(struct zs_node *node, int signal_fd)
 		int ready = poll(fds, accepting ? count + 1 : 1, TICK_MS);
 
 		sample_ops(node);
+		zs_sessions_renew(&node->sessions);
 		if (ready > 0 && fds[0].revents && handle_signals(signal_fd))
 			return;
 		if (!accepting || ready <= 0) {

@@ -17,6 +17,7 @@
 #include "server/commands/reply.h"
 #include "server/net/loop.h"
 #include "server/net/worker.h"
+#include "server/node/sessions.h"
 
 struct zs_client {
 	struct zs_connection connection; /* first */
@@ -45,6 +46,8 @@ struct zs_client {
 	bool reply_skip;   /* CLIENT REPLY SKIP: this command's reply is not sent */
 	bool reply_skip_next;
 	bool is_unix; /* shared, constant */
+	int pass_fd;  /* goes out with the next replies; -1: none */
+	struct zs_session session;
 	uint64_t drain_deadline_ms;
 
 	/* shared */

@@ -34,12 +34,19 @@ struct zs_connection {
 	struct zs_connection *next_released;
 };
 
+/* The most that `expected` gets at one time. */
+#define ZS_EXPECTED_MAX 16
+
+/* What has come for a connection. */
+struct zs_received {
+	struct zs_connection *connection;
+	const uint8_t *data;
+	size_t size;
+};
+
 struct zs_loop_handler {
-	/*
-	 * These bytes will be received within the same dispatch, so what they need can be fetched. Called twice,
-	 * the second time `soon` before; or not at all.
-	 */
-	void (*expected)(void *context, struct zs_connection *connection, const uint8_t *data, size_t size, bool soon);
+	/* These will be received within the same dispatch, so what they need can be fetched; or this is not called. */
+	void (*expected)(void *context, const struct zs_received *list, size_t count);
 	/* Bytes have come. */
 	void (*received)(void *context, struct zs_connection *connection, const uint8_t *data, size_t size);
 	/* The peer has ended the stream (error 0), or it broke (errno). Nothing is received after this. */

@@ -21,10 +21,8 @@
 #define BUFFER_SIZE 16384u
 #define BUFFER_GROUP 0
 
-/* How many completions ahead what they need is fetched. */
-#define CONNECTION_AHEAD 6u
-#define INDEX_AHEAD 4u
-#define OBJECT_AHEAD 2u
+/* Replies of at least this size are sent without a request to the ring. */
+#define SEND_NOW 2048u
 
 /* The low bits of user_data; the rest is the connection. */
 enum tag { TAG_RECEIVE, TAG_SEND, TAG_WAKE, TAG_IGNORE, TAG_MASK = 3 };
@@ -215,11 +213,22 @@ static void submit_send(struct uring_loop *u, struct zs_connection *c)
 	c->requests++;
 }
 
+/*
+ * A long reply goes out at once: it has just been written and is in the processor's cache, where that of the next
+ * connection may then be written. Short ones are collected.
+ */
 static void send_all(struct zs_loop *loop, struct zs_connection *c, const uint8_t *data, size_t size)
 {
-	c->send_data = data;
-	c->send_size = size;
-	submit_send(self(loop), c);
+	ssize_t n = size >= SEND_NOW ? send(c->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+
+	if (n < 0)
+		n = 0; /* the request will meet the same error, and tell */
+	c->send_data = data + n;
+	c->send_size = size - (size_t)n;
+	if (c->send_size)
+		submit_send(self(loop), c);
+	else
+		loop->handler.sent(loop->handler.context, c, 0);
 }
 
 static void close_connection(struct zs_loop *loop, struct zs_connection *c)
@@ -262,6 +271,11 @@ static void end(struct uring_loop *u, struct zs_connection *c, int error)
 	u->loop.handler.ended(u->loop.handler.context, c, error);
 }
 
+static uint8_t *buffer_of(const struct uring_loop *u, unsigned flags)
+{
+	return u->buffers + (size_t)(flags >> IORING_CQE_BUFFER_SHIFT) * BUFFER_SIZE;
+}
+
 static void on_receive(struct uring_loop *u, struct zs_connection *c, int result, unsigned flags)
 {
 	struct zs_loop_handler *handler = &u->loop.handler;
@@ -269,11 +283,9 @@ static void on_receive(struct uring_loop *u, struct zs_connection *c, int result
 	if (!(flags & IORING_CQE_F_MORE))
 		c->armed = false;
 	if (flags & IORING_CQE_F_BUFFER) {
-		unsigned id = flags >> IORING_CQE_BUFFER_SHIFT;
-
 		if (result > 0 && !c->closing)
-			handler->received(handler->context, c, u->buffers + (size_t)id * BUFFER_SIZE, (size_t)result);
-		return_buffer(u, id);
+			handler->received(handler->context, c, buffer_of(u, flags), (size_t)result);
+		return_buffer(u, flags >> IORING_CQE_BUFFER_SHIFT);
 	}
 	if (flags & IORING_CQE_F_MORE)
 		return;
@@ -333,36 +345,36 @@ static void complete(struct uring_loop *u, const struct io_uring_cqe *cqe)
 	}
 }
 
-static const uint8_t *received_data(const struct uring_loop *u, const struct io_uring_cqe *cqe)
+/* What was received among the next completions; returns how many of these were looked at. */
+static unsigned look_ahead(struct uring_loop *u, struct io_uring_cqe *const *batch, unsigned count)
 {
-	return u->buffers + (size_t)(cqe->flags >> IORING_CQE_BUFFER_SHIFT) * BUFFER_SIZE;
-}
+	struct zs_received list[ZS_EXPECTED_MAX];
+	unsigned used = 0;
+	unsigned i;
 
-static void expect(struct uring_loop *u, const struct io_uring_cqe *cqe, bool soon)
-{
-	struct zs_loop_handler *handler = &u->loop.handler;
-	struct zs_connection *c = connection_of(cqe);
+	for (i = 0; i < count && used < ZS_EXPECTED_MAX; i++) {
+		const struct io_uring_cqe *cqe = batch[i];
 
-	if ((cqe->user_data & TAG_MASK) == TAG_RECEIVE && (cqe->flags & IORING_CQE_F_BUFFER) && cqe->res > 0 &&
-	    !c->closing)
-		handler->expected(handler->context, c, received_data(u, cqe), (size_t)cqe->res, soon);
-}
-
-/* First the connection and its data, then where the object is that the data asks for, at last the object. */
-static void look_ahead(struct uring_loop *u, unsigned i, unsigned count)
-{
-	const struct io_uring_cqe *cqe;
-
-	if (i + CONNECTION_AHEAD < count) {
-		cqe = u->batch[i + CONNECTION_AHEAD];
-		__builtin_prefetch(connection_of(cqe));
-		if (cqe->flags & IORING_CQE_F_BUFFER)
-			__builtin_prefetch(received_data(u, cqe));
+		if ((cqe->user_data & TAG_MASK) != TAG_RECEIVE || !(cqe->flags & IORING_CQE_F_BUFFER) || cqe->res <= 0)
+			continue;
+		list[used].connection = connection_of(cqe);
+		list[used].data = buffer_of(u, cqe->flags);
+		list[used++].size = (size_t)cqe->res;
 	}
-	if (i + INDEX_AHEAD < count)
-		expect(u, u->batch[i + INDEX_AHEAD], false);
-	if (i + OBJECT_AHEAD < count)
-		expect(u, u->batch[i + OBJECT_AHEAD], true);
+	if (used > 1)
+		u->loop.handler.expected(u->loop.handler.context, list, used);
+	return i;
+}
+
+static void complete_all(struct uring_loop *u, unsigned count)
+{
+	unsigned seen = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		if (i == seen)
+			seen += look_ahead(u, u->batch + i, count - i);
+		complete(u, u->batch[i]);
+	}
 }
 
 static size_t dispatch(struct zs_loop *loop)
@@ -373,10 +385,7 @@ static size_t dispatch(struct zs_loop *loop)
 
 	/* Not until it is empty: upkeep and sleepers of other rings want their turn. */
 	while (total < COMPLETIONS && (count = io_uring_peek_batch_cqe(&u->ring, u->batch, BATCH)) > 0) {
-		for (unsigned i = 0; i < count; i++) {
-			look_ahead(u, i, count);
-			complete(u, u->batch[i]);
-		}
+		complete_all(u, count);
 		io_uring_cq_advance(&u->ring, count);
 		total += count;
 	}

@@ -17,11 +17,16 @@
 #define UNKNOWN_ARGUMENTS 10
 #define UNKNOWN_BULK 16384
 
+/* What follows one another of the same kind, but OTHER, is run as one batch of the engine. */
+enum kind { KIND_OTHER, KIND_GET, KIND_SET };
+
 struct step {
 	const struct zs_command *command;
 	const struct zs_argument *argv;
 	size_t argc;
 	size_t end; /* of its bytes, from the start of the data */
+	enum kind kind;
+	unsigned run; /* steps of a batch that begins here; 1 within one */
 };
 
 struct pipeline {
@@ -32,6 +37,7 @@ struct pipeline {
 	uint64_t slow_ticks; /* longer ones are looked at more closely */
 	struct step steps[AHEAD];
 	unsigned count;
+	struct step *batch; /* the last one in the steps */
 	struct zs_resp_command request;
 };
 
@@ -50,29 +56,63 @@ static uint64_t slow_ticks(const struct zs_node *node)
 
 /* ---- parsing ahead ---- */
 
+/* GET key, and SET without options. */
+static enum kind kind_of(const struct zs_node *node, const struct zs_command *command, size_t argc)
+{
+	if (command == node->get_command && argc == 2)
+		return KIND_GET;
+	return command == node->set_command && argc == 3 ? KIND_SET : KIND_OTHER;
+}
+
+static void add_step(struct pipeline *p, const struct zs_argument *argv, size_t argc, size_t end)
+{
+	struct step *step = &p->steps[p->count++];
+
+	step->argv = argv;
+	step->argc = argc;
+	step->end = end;
+	step->command = zs_command_find(argv[0].data, argv[0].size);
+	step->kind = kind_of(p->node, step->command, argc);
+	step->run = 1;
+	if (step != p->steps && step->kind != KIND_OTHER && step->kind == p->batch->kind)
+		p->batch->run++;
+	else
+		p->batch = step;
+}
+
+/* The usual ones, all at once. Returns where they end. */
+static size_t read_run(struct pipeline *p, const struct zs_resp_limits *limits, const uint8_t *data, size_t size,
+		       unsigned most)
+{
+	struct zs_resp_request list[AHEAD];
+	size_t count;
+
+	if (!zs_resp_is_fresh(&p->client->parser))
+		return 0;
+	count = zs_resp_parse_run(limits, data, size, &p->worker->arguments, list, most);
+	for (size_t i = 0; i < count; i++)
+		add_step(p, list[i].argv, list[i].argc, list[i].end);
+	return count ? list[count - 1].end : 0;
+}
+
 /* Parses up to AHEAD commands; returns why it stopped. */
 static enum zs_resp_result read_ahead(struct pipeline *p, const struct zs_resp_limits *limits, const uint8_t *data,
 				      size_t size, size_t *skipped)
 {
 	struct zs_resp_arguments *arguments = &p->worker->arguments;
 	unsigned most = p->client->authenticated ? AHEAD : 1;
-	enum zs_resp_result result = ZS_RESP_MORE;
-	size_t position = 0;
+	enum zs_resp_result result = ZS_RESP_COMMAND;
+	size_t position;
 
 	zs_resp_clear(arguments);
 	p->count = 0;
+	position = read_run(p, limits, data, size, most);
 	while (p->count < most && position < size) {
-		struct step *step = &p->steps[p->count];
-
 		result =
 		    zs_resp_parse(&p->client->parser, limits, data + position, size - position, arguments, &p->request);
 		if (result == ZS_RESP_COMMAND) {
 			position += p->request.consumed;
-			step->argv = p->request.argv;
-			step->argc = p->request.argc;
-			step->end = position;
-			step->command = zs_command_find(step->argv[0].data, step->argv[0].size);
-			p->count++;
+			add_step(p, p->request.argv, p->request.argc, position);
 		} else if (result == ZS_RESP_EMPTY) {
 			position += p->request.consumed;
 			if (p->count)
@@ -86,54 +126,44 @@ static enum zs_resp_result read_ahead(struct pipeline *p, const struct zs_resp_l
 	return result;
 }
 
-static bool is_get(const struct pipeline *p, const struct step *step)
+static bool find_key(const struct zs_command *command, const struct zs_argument *argv, size_t argc, struct zs_key *key)
 {
-	return step->command == p->node->get_command && step->argc == 2;
+	size_t at = command ? (size_t)command->first_key : 0;
+
+	if (at == 0 || at >= argc)
+		return false;
+	*key = (struct zs_key){ argv[at].data, argv[at].size };
+	return true;
 }
 
-/* The key to fetch for a step. NULL: none, or it is a GET, whose batch does it better. */
-static const struct zs_argument *key_of(const struct pipeline *p, const struct step *step)
-{
-	size_t key = step->command ? (size_t)step->command->first_key : 0;
-
-	return key > 0 && key < step->argc && !is_get(p, step) ? &step->argv[key] : NULL;
-}
-
-/* Starts to fetch the first keys: first where their objects are, then the objects. */
+/* Fetches the first keys of what is run by itself; batches do it better for themselves. */
 static void prefetch(struct pipeline *p)
 {
-	const struct zs_argument *key;
+	struct zs_key keys[AHEAD];
+	size_t used = 0;
 
-	for (unsigned i = 0; i < p->count; i++) {
-		key = key_of(p, &p->steps[i]);
-		if (key)
-			zs_prefetch(p->worker->engine_thread, key->data, key->size);
+	if (p->count == p->steps[0].run)
+		return;
+	for (unsigned i = 0; i < p->count; i += p->steps[i].run) {
+		const struct step *step = &p->steps[i];
+
+		if (step->run == 1 && find_key(step->command, step->argv, step->argc, &keys[used]))
+			used++;
 	}
-	for (unsigned i = 0; i < p->count; i++) {
-		key = key_of(p, &p->steps[i]);
-		if (key)
-			zs_prefetch_object(p->worker->engine_thread, key->data, key->size);
-	}
+	zs_prefetch_batch(p->worker->engine_thread, keys, used);
 }
 
-void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t size, bool soon)
+bool zs_pipeline_first_key(struct zs_worker *worker, const uint8_t *data, size_t size, struct zs_key *key)
 {
 	static const struct zs_resp_limits limits = { .arguments = 16, .bulk = 256, .total = 256 };
-	struct zs_resp parser = { 0 };
-	struct zs_resp_command request;
+	struct zs_resp_request request;
 	const struct zs_command *command;
-	size_t key;
 
-	if (size == 0 || data[0] != '*')
-		return;
 	zs_resp_clear(&worker->arguments);
-	if (zs_resp_parse(&parser, &limits, data, size, &worker->arguments, &request) != ZS_RESP_COMMAND)
-		return;
+	if (zs_resp_parse_run(&limits, data, size, &worker->arguments, &request, 1) == 0)
+		return false;
 	command = zs_command_find(request.argv[0].data, request.argv[0].size);
-	key = command ? (size_t)command->first_key : 0;
-	if (key && key < request.argc)
-		(soon ? zs_prefetch_object : zs_prefetch)(worker->engine_thread, request.argv[key].data,
-							  request.argv[key].size);
+	return find_key(command, request.argv, request.argc, key);
 }
 
 /* ---- after a command ---- */
@@ -271,14 +301,17 @@ static bool run_step(struct pipeline *p, const struct step *step)
 	return true;
 }
 
-/* How many GETs follow one another from this step on. */
-static unsigned count_gets(const struct pipeline *p, unsigned from)
+/* Each command of a batch is taken to have lasted the same time. */
+static void account_batch(struct pipeline *p, const struct zs_command *command, const struct step *steps,
+			  unsigned count)
 {
-	unsigned n = 0;
+	uint64_t ticks = lap(p) / count;
 
-	while (from + n < p->count && is_get(p, &p->steps[from + n]))
-		n++;
-	return n;
+	atomic_store_explicit(&p->client->last_command, command, memory_order_relaxed);
+	zs_stats_command(p->worker->stats, zs_command_id(command), zs_ticks_to_ns(ticks), count);
+	zs_count(&p->worker->stats->commands, count);
+	for (unsigned i = 0; ticks >= p->slow_ticks && i < count; i++)
+		note_slow(p, command, &steps[i], zs_ticks_to_ns(ticks));
 }
 
 static void run_gets(struct pipeline *p, const struct step *steps, unsigned count)
@@ -286,9 +319,8 @@ static void run_gets(struct pipeline *p, const struct step *steps, unsigned coun
 	struct zs_key keys[AHEAD];
 	struct zs_view views[AHEAD];
 	bool found[AHEAD];
-	uint64_t ticks;
 
-	assert(count > 0);
+	assert(count > 0 && count <= AHEAD);
 	for (unsigned i = 0; i < count; i++) {
 		keys[i].data = steps[i].argv[1].data;
 		keys[i].size = steps[i].argv[1].size;
@@ -300,17 +332,46 @@ static void run_gets(struct pipeline *p, const struct step *steps, unsigned coun
 		else
 			zs_reply_null(p->reply);
 	}
-	atomic_store_explicit(&p->client->last_command, p->node->get_command, memory_order_relaxed);
-	ticks = lap(p);
-	zs_stats_command(p->worker->stats, zs_command_id(p->node->get_command), zs_ticks_to_ns(ticks) / count, count);
-	zs_count(&p->worker->stats->commands, count);
-	if (ticks / count >= p->slow_ticks)
-		note_slow(p, p->node->get_command, &steps[0], zs_ticks_to_ns(ticks) / count);
+	account_batch(p, p->node->get_command, steps, count);
+}
+
+/* Returns how many of the SETs were done; the next one needs more than the usual. */
+static unsigned run_sets(struct pipeline *p, const struct step *steps, unsigned count)
+{
+	struct zs_set sets[AHEAD];
+	unsigned done;
+
+	assert(count > 0 && count <= AHEAD);
+	for (unsigned i = 0; i < count; i++) {
+		sets[i] = (struct zs_set){
+			.key = steps[i].argv[1].data,
+			.key_size = steps[i].argv[1].size,
+			.value = steps[i].argv[2].data,
+			.value_size = steps[i].argv[2].size,
+		};
+	}
+	done = (unsigned)zs_set_batch(p->worker->engine_thread, sets, count);
+	for (unsigned i = 0; i < done; i++)
+		zs_reply_ok(p->reply);
+	if (done)
+		account_batch(p, p->node->set_command, steps, done);
+	return done;
 }
 
 static bool replies_are_wanted(const struct zs_client *client)
 {
 	return !client->reply_off && !client->reply_skip;
+}
+
+/* Runs the batch that begins with this step; returns how many steps it did, perhaps none. */
+static unsigned run_batch(struct pipeline *p, const struct step *steps)
+{
+	if (steps->run == 1 || !p->client->authenticated || !replies_are_wanted(p->client))
+		return 0;
+	if (steps->kind == KIND_SET)
+		return run_sets(p, steps, steps->run);
+	run_gets(p, steps, steps->run);
+	return steps->run;
 }
 
 static bool must_stop(const struct zs_client *client)
@@ -324,14 +385,12 @@ static unsigned run_steps(struct pipeline *p)
 	unsigned i = 0;
 
 	while (i < p->count && !must_stop(p->client)) {
-		unsigned gets = count_gets(p, i);
+		unsigned done = run_batch(p, &p->steps[i]);
 
-		if (gets > 1 && p->client->authenticated && replies_are_wanted(p->client)) {
-			run_gets(p, p->steps + i, gets);
-			i += gets;
-		} else if (run_step(p, &p->steps[i])) {
+		if (done)
+			i += done;
+		else if (run_step(p, &p->steps[i]))
 			i++;
-		}
 	}
 	return i;
 }
@@ -377,7 +436,7 @@ size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t siz
 		enum zs_resp_result result = read_ahead(&p, &limits, data + position, size - position, &skipped);
 		unsigned done;
 
-		if (p.count > 1)
+		if (p.count)
 			prefetch(&p);
 		done = run_steps(&p);
 		if (done < p.count) {

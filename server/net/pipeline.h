@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/engine/engine.h"
+
 struct zs_client;
 struct zs_worker;
 
@@ -20,10 +22,7 @@ struct zs_worker;
  */
 size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t size, size_t output_max);
 
-/*
- * Begins to fetch what the first command in `data` will need; to be called twice, the second time `soon` before the
- * command is run. Nothing is run.
- */
-void zs_pipeline_expect(struct zs_worker *worker, const uint8_t *data, size_t size, bool soon);
+/* The first key of the first command in `data`, if it is there whole. Nothing is run. */
+bool zs_pipeline_first_key(struct zs_worker *worker, const uint8_t *data, size_t size, struct zs_key *key);
 
 #endif

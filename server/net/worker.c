@@ -17,7 +17,12 @@
 /* Each tick looks at one part of the clients, so that a second sees all. */
 #define TICKS_PER_WALK 10u
 
-#define UPKEEP_US 50u
+/*
+ * Upkeep gets this share of a worker's time, in many small pieces: whatever has arrived meanwhile waits for it. An idle
+ * worker goes on with it at once, so the share is not what limits it.
+ */
+#define UPKEEP_SHARE 16u
+#define UPKEEP_US_MAX 100u
 
 /* ---- blocks ---- */
 
@@ -154,11 +159,13 @@ static bool upkeep(struct zs_worker *w)
 {
 	int64_t threshold_ms = zs_node_setting(w->node, ZS_SET_LATENCY_THRESHOLD);
 	uint64_t ticks = zs_ticks();
-	bool more = zs_thread_upkeep(w->engine_thread, UPKEEP_US);
+	uint64_t us = zs_ticks_to_ns(ticks - w->upkeep_ticks) / 1000 / UPKEEP_SHARE;
+	bool more = zs_thread_upkeep(w->engine_thread, us < UPKEEP_US_MAX ? (unsigned)us : UPKEEP_US_MAX);
 	uint64_t ms;
 
+	w->upkeep_ticks = zs_ticks();
 	if (threshold_ms > 0) {
-		ms = zs_ticks_to_ns(zs_ticks() - ticks) / 1000000;
+		ms = zs_ticks_to_ns(w->upkeep_ticks - ticks) / 1000000;
 		if (ms >= (uint64_t)threshold_ms)
 			zs_latency_add(&w->node->latency, ZS_LATENCY_UPKEEP, w->now_ms / 1000, ms);
 	}

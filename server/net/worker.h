@@ -49,8 +49,9 @@ struct zs_worker {
 	struct zs_resp_arguments arguments;
 	struct zs_blocks blocks;
 	struct zs_stats_of_worker *stats;
-	uint64_t now_ms;     /* as of the last wake-up */
-	uint64_t last_ticks; /* when the last command ended */
+	uint64_t now_ms;       /* as of the last wake-up */
+	uint64_t last_ticks;   /* when the last command ended */
+	uint64_t upkeep_ticks; /* when upkeep was last done */
 	uint64_t next_tick_ms;
 	struct zs_client *stalled; /* wait for memory to leave quarantine */
 	struct zs_client *cursor;  /* where the walk for idle clients goes on */

@@ -204,6 +204,7 @@ int zs_node_open(struct zs_node *node, char *why, size_t why_size)
 	make_run_id(node->run_id);
 	node->started_ms = zs_clock_ms(zs_clock_system());
 	node->get_command = zs_command_find((const uint8_t *)"get", 3);
+	node->set_command = zs_command_find((const uint8_t *)"set", 3);
 	node->workers_count = workers ? (unsigned)workers : zs_cpus_available();
 	/* The port first: a mistaken second start is to fail before it takes memory. */
 	result = zs_listeners_open(&node->listeners, &node->options, why, why_size);
@@ -216,11 +217,15 @@ int zs_node_open(struct zs_node *node, char *why, size_t why_size)
 	if (result)
 		goto close_engine;
 	fit_maxclients(node);
+	zs_sessions_open(&node->sessions, node->engine, (uint64_t)zs_node_setting(node, ZS_SET_LEASE),
+			 (uint64_t)zs_node_setting(node, ZS_SET_QUARANTINE), node->listeners.unix_path);
 	result = start_workers(node, why, why_size);
 	if (result)
-		goto close_engine;
+		goto close_sessions;
 	log_listeners(node);
 	return ZS_OK;
+close_sessions:
+	zs_sessions_close(&node->sessions);
 close_engine:
 	zs_engine_close(node->engine);
 close_listeners:
@@ -242,6 +247,7 @@ void zs_node_close(struct zs_node *node)
 {
 	zs_listeners_close(&node->listeners);
 	stop_workers(node, node->workers_count);
+	zs_sessions_close(&node->sessions);
 	zs_engine_close(node->engine);
 	zs_slowlog_free(&node->slowlog);
 	zs_latency_free(&node->latency);

@@ -15,6 +15,7 @@
 #include "server/net/listener.h"
 #include "server/net/loop.h"
 #include "server/node/latency.h"
+#include "server/node/sessions.h"
 #include "server/node/settings.h"
 #include "server/node/slowlog.h"
 
@@ -42,13 +43,15 @@ struct zs_node {
 	struct zs_engine *engine;
 	enum zs_loop_kind loop_kind;
 	struct zs_listeners listeners;
+	struct zs_sessions sessions;
 
 	struct zs_worker *workers;
 	unsigned workers_count;
 
 	struct zs_slowlog slowlog;
 	struct zs_latency latency;
-	const struct zs_command *get_command; /* GET, which pipelines run in batches */
+	const struct zs_command *get_command; /* GET and SET, which pipelines run in batches */
+	const struct zs_command *set_command;
 	struct zs_ops ops;
 
 	_Atomic uint64_t next_client_id;

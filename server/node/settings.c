@@ -44,6 +44,11 @@ const struct zs_option zs_settings[] = {
 			      "Touch all memory at start. Starting takes longer, first writes are faster." },
 	[ZS_SET_QUARANTINE] = { "quarantine", ZS_OPTION_DURATION, "20", 0, 10000, "ms", 0, 0,
 				"How long freed memory rests while readers outside of the process exist." },
+	[ZS_SET_SHARED_MEMORY] = { "shared-memory", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, RUNTIME,
+				   "Let processes of the same user and of root, connected over the Unix socket, map the "
+				   "memory and read all objects by themselves. What is mapped cannot be taken back." },
+	[ZS_SET_LEASE] = { "lease", ZS_OPTION_DURATION, "1000", 500, 10000, "ms", 0, 0,
+			   "How long such readers believe what they read when they hear nothing from the node." },
 	[ZS_SET_WORKERS] = { "workers", ZS_OPTION_INTEGER, "0", 0, 128, 0, 0, 0,
 			     "Worker threads; 0: one for each CPU the process may use." },
 	[ZS_SET_CPU_LIST] = { "cpu-list", ZS_OPTION_TEXT, "", 0, 0, 0, 0, 0,

@@ -33,7 +33,7 @@ void zs_model_op_batch(struct zs_model_run *run)
 		numbers[i] = draw_key(run);
 		keys[i] = (struct zs_key){ bytes[i], zs_model_key(numbers[i], bytes[i]) };
 		if (draw_below(run, 4) == 0)
-			zs_prefetch(run->model.thread, keys[i].data, keys[i].size);
+			zs_prefetch_batch(run->model.thread, &keys[i], 1);
 	}
 	result = zs_get_batch(run->model.thread, keys, count, views, found);
 	for (size_t i = 0; i < count; i++) {

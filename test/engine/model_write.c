@@ -178,6 +178,9 @@ void zs_model_op_increment(struct zs_model_run *run)
 	bool canonical = may_hit && parse_number(e->value, e->size, &number), overflow;
 	int result;
 
+	/* From an old 0 and from nothing the sum is the same, but not what else the object has. */
+	if (canonical && number == 0 && may_miss && (e->deadline || e->group != ZS_MODEL_NO_GROUP))
+		return;
 	do {
 		result = zs_increment(run->model.thread, bytes, zs_model_key(key, bytes), delta, &got);
 	} while (again(run, result, &tries));

@@ -413,7 +413,7 @@ static void batch_finds_the_same(void **state)
 		for (size_t i = 0; i < count; i++) {
 			struct zs_view view;
 
-			zs_prefetch(t, keys[i].data, keys[i].size);
+			zs_prefetch_batch(t, &keys[i], count - i);
 			assert_int_equal(found[i], zs_get(t, keys[i].data, keys[i].size, 0, &view) == ZS_OK);
 			if (!found[i])
 				continue;
@@ -423,6 +423,39 @@ static void batch_finds_the_same(void **state)
 		}
 		assert_int_equal(result, expected);
 	}
+}
+
+static void batch_stores_up_to_the_first_that_cannot_be(void **state)
+{
+	enum { COUNT = 75, BAD = 53 };
+	static char names[COUNT][16];
+	static struct zs_set sets[COUNT];
+	struct zs_thread *t = thread_of(state);
+	struct zs_view view;
+
+	assert_int_equal(zs_set_batch(t, sets, 0), 0);
+	for (unsigned i = 0; i < COUNT; i++) {
+		sets[i].key = names[i];
+		sets[i].key_size = (size_t)snprintf(names[i], sizeof(names[i]), "key:%u", i % 40); /* some twice */
+		sets[i].value = &names[i];
+		sets[i].value_size = i % 16;
+	}
+	sets[BAD].value_size = ZS_OBJECT_MAX;
+	for (unsigned round = 0; round < 3; round++) {
+		assert_int_equal(zs_set_batch(t, sets, COUNT), BAD);
+		for (unsigned i = 0; i < 40; i++) {
+			unsigned last = i + 40 < BAD ? i + 40 : i;
+
+			assert_int_equal(zs_get(t, names[i], sets[i].key_size, 0, &view), ZS_OK);
+			assert_int_equal(view.size, last % 16);
+			assert_memory_equal(view.data, names[last], view.size);
+		}
+		zs_thread_quiesce(t);
+	}
+	sets[BAD].value_size = 3;
+	sets[5].flags = ZS_SET_ABSENT;
+	assert_int_equal(zs_set_batch(t, sets, COUNT), 5);
+	assert_int_equal(zs_set_batch(t, sets + 6, COUNT - 6), COUNT - 6);
 }
 
 static void reads_count_as_hits_unless_they_peek(void **state)
@@ -463,6 +496,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(update_may_refuse, setup, teardown),
 		cmocka_unit_test_setup_teardown(update_may_change_the_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(batch_finds_the_same, setup, teardown),
+		cmocka_unit_test_setup_teardown(batch_stores_up_to_the_first_that_cannot_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(reads_count_as_hits_unless_they_peek, setup, teardown),
 	};
 

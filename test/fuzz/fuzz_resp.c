@@ -65,6 +65,29 @@ static void parse_stream(struct zs_resp *parser, struct zs_resp_arguments *argum
 	}
 }
 
+/* What is found in a run must be what is found one by one. */
+static void compare_run(struct zs_resp_arguments *arguments, const uint8_t *data, size_t size)
+{
+	struct zs_resp_request list[32];
+	size_t count;
+	size_t end = 0;
+
+	zs_resp_clear(arguments);
+	count = zs_resp_parse_run(&limits, data, size, arguments, list, 32);
+	for (size_t i = 0; i < count; i++) {
+		struct zs_resp parser = { 0 };
+		struct zs_resp_command command = { 0 };
+
+		if (zs_resp_parse(&parser, &limits, data + end, size - end, arguments, &command) != ZS_RESP_COMMAND)
+			abort();
+		check(arguments, &command, data + end, size - end);
+		end += command.consumed;
+		if (list[i].end != end || list[i].argc != command.argc ||
+		    memcmp(list[i].argv, command.argv, command.argc * sizeof(*command.argv)) != 0)
+			abort();
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct zs_resp parser = { 0 };
@@ -73,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2 || zs_resp_arguments_init(&arguments))
 		return 0;
 	parse_stream(&parser, &arguments, data + 1, size - 1, 1u + data[0] * 4u);
+	compare_run(&arguments, data + 1, size - 1);
 	zs_resp_reset(&parser);
 	zs_resp_arguments_free(&arguments);
 	return 0;

@@ -60,6 +60,18 @@ class Requests(NodeCase):
         self.assertEqual([client.reply() for _ in range(4)],
                          [b"+PONG\r\n", b"+OK\r\n", b"$3\r\na b\r\n", b"$3\r\na b\r\n"])
 
+    def test_long_runs_of_sets_keep_their_order(self):
+        client = self.connect()
+        big = "x" * 5000
+        commands = [("SET", "s%d" % (i % 30), big if i % 23 == 7 else "v%d" % i) for i in range(200)]
+        replies = client.pipeline(commands)
+        for command, reply in zip(commands, replies):
+            expected = b"-ERR object of" if command[2] == big else b"+OK"
+            self.assertTrue(reply.startswith(expected), (command, reply))
+        last = {key: value for _, key, value in commands if value != big}
+        self.assertEqual(client.pipeline([("GET", key) for key in last]),
+                         [b"$%d\r\n%s\r\n" % (len(value), value.encode()) for value in last.values()])
+
     def test_long_runs_of_gets_keep_their_order(self):
         client = self.connect()
         client.pipeline([("SET", "g%d" % i, "v%d" % i) for i in range(1000)])

@@ -324,6 +324,58 @@ static void test_random(void **state)
 	}
 }
 
+/* Whatever bytes come, a run is what parsing them one by one gives, or the beginning of it. */
+static void check_run(const uint8_t *data, size_t size)
+{
+	struct zs_resp_request list[8];
+	struct fixture *run = open_fixture();
+	struct fixture *single = open_fixture();
+	size_t count = zs_resp_parse_run(&usual, data, size, &run->arguments, list, 8);
+	size_t end = 0;
+
+	assert_in_range(count, 0, 8);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(parse(single, data + end, size - end), ZS_RESP_COMMAND);
+		end += single->command.consumed;
+		assert_int_equal(list[i].end, end);
+		assert_int_equal(list[i].argc, single->command.argc);
+		assert_memory_equal(list[i].argv, single->command.argv, list[i].argc * sizeof(*list[i].argv));
+	}
+	close_fixture(run);
+	close_fixture(single);
+}
+
+static void test_runs(void **state)
+{
+	static const char whole[] = "*2\r\n$3\r\nGET\r\n$4\r\nabcd\r\n*3\r\n$3\r\nSET\r\n$4\r\nabcd\r\n"
+				    "$12\r\n0123456789ab\r\n*1\r\n$4\r\nPING\r\n";
+	struct fixture *f = open_fixture();
+	struct zs_resp_request list[8];
+
+	(void)state;
+	assert_int_equal(zs_resp_parse_run(&usual, (const uint8_t *)whole, strlen(whole), &f->arguments, list, 8), 3);
+	assert_int_equal(f->arguments.used, 6);
+	zs_resp_clear(&f->arguments);
+	assert_int_equal(zs_resp_parse_run(&usual, (const uint8_t *)whole, strlen(whole), &f->arguments, list, 2), 2);
+	close_fixture(f);
+	for (size_t n = 0; n <= strlen(whole); n++) {
+		uint8_t *exact = malloc(n ? n : 1);
+
+		memcpy(exact, whole, n);
+		check_run(exact, n);
+		free(exact);
+	}
+	for (unsigned round = 0; round < 20000; round++) {
+		uint8_t *copy = malloc(strlen(whole));
+
+		memcpy(copy, whole, strlen(whole));
+		copy[random_below((uint32_t)strlen(whole))] = (uint8_t) "*$\r\n0129a"[random_below(9)];
+		copy[random_below((uint32_t)strlen(whole))] ^= (uint8_t)(1u << random_below(8));
+		check_run(copy, strlen(whole));
+		free(copy);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_errors),	    cmocka_unit_test(test_inline_limit),
 		cmocka_unit_test(test_total_limit), cmocka_unit_test(test_long_command),
 		cmocka_unit_test(test_room),	    cmocka_unit_test(test_random),
+		cmocka_unit_test(test_runs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

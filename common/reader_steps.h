@@ -1,0 +1,128 @@
+/*
+ * Reading one key of a remote arena: a machine without I/O, clock or memory of its own.
+ *
+ *              start                      all fetched                     all fetched
+ *   (location known) ----> HOT  --------------------------------------------------------> hit
+ *                           | another generation, ended, another key
+ *                           v
+ *   (not known) -------> BUCKETS ------> OBJECT ---------------------------------------> hit
+ *                         ^  | tables      |  ^ shape guessed wrong, or the next candidate
+ *                         |  v changed     +--+
+ *                        PLACE
+ *
+ * A hot read is one round trip (header and slot in one post), a cold one two (both buckets; header and slot). A wrong
+ * guess of the slab's shape, a second candidate, or a look at the superblock after the tables changed cost one more.
+ * Everything else ends with "ask the node": a miss, a failed or slow read, a lease or deadline that may be over, a
+ * resize in the way. The number of steps is bounded; nothing is ever read twice in hope of a change.
+ *
+ * The caller performs all fetches in the order of the array, which is posted at once (RDMA READs of one connection),
+ * and reports each one's end. Two kinds of memory are allowed for:
+ *   - cache lines are read whole, but in any order among the lines of one post (a network card);
+ *   - 8-byte words are read in ascending order, with anything happening between any two (a processor that copies).
+ *
+ * Why a hit that took less than half the quarantine is right, under either: the generation goes up before the
+ * quarantine of a slot begins, and is not filled again before it ends. So the read cannot have seen an object before
+ * its end and its slot after it was filled again. An entry seen in a bucket was put there after its slot was filled; a
+ * location was remembered from a slot that was filled, and its generation is the same. So the read did not see the slot
+ * while it was filled either.
+ */
+#ifndef ZS_COMMON_READER_STEPS_H
+#define ZS_COMMON_READER_STEPS_H
+
+#include "common/remote.h"
+
+/* Bytes to be read: from byte `address` of the arena on. */
+struct zs_fetch {
+	uint64_t address;
+	uint32_t length;
+	void *destination; /* within the struct zs_steps, which so can be registered as a whole */
+};
+
+enum zs_steps_status {
+	ZS_STEPS_FETCH, /* perform steps->fetches[0 .. fetch_count - 1] */
+	ZS_STEPS_WAIT,	/* not all of them have been reported yet */
+	ZS_STEPS_HIT,	/* the value is there, and believed */
+	ZS_STEPS_ASK,	/* send the node an operation; `reason` says why */
+};
+
+/* X(name): why the node has to be asked */
+#define ZS_ASK_REASONS(X)                                                                         \
+	X(LEASE)     /* there is none, or it ended */                                             \
+	X(NOT_FOUND) /* no candidate was it */                                                    \
+	X(FAILED)    /* a fetch failed */                                                         \
+	X(SLOW)	     /* the read took more than half the quarantine */                            \
+	X(EXPIRED)   /* the deadline may have passed */                                           \
+	X(CHANGING)  /* the index tables are being replaced, or have places that make no sense */ \
+	X(RESTARTED) /* another incarnation answers */
+
+enum zs_ask_reason {
+#define ZS_ASK_ENUM(name) ZS_ASK_##name,
+	ZS_ASK_REASONS(ZS_ASK_ENUM)
+#undef ZS_ASK_ENUM
+	    ZS_ASK_COUNT,
+};
+
+#define ZS_STEPS_FETCHES 5
+#define ZS_STEPS_CANDIDATES 6
+
+struct zs_steps_candidate {
+	uint32_t id;
+	uint8_t slot;
+};
+
+struct zs_steps {
+	/* of interest to the caller */
+	struct zs_fetch fetches[ZS_STEPS_FETCHES];
+	uint32_t fetch_count;
+	uint32_t round_trips; /* posts so far */
+	enum zs_ask_reason reason;
+	struct zs_read_value value; /* of a hit */
+	const uint8_t *data;	    /* its bytes, in `frame`, until the next start */
+
+	/* the machine's own */
+	struct zs_remote *remote;
+	const void *key;
+	uint32_t key_size;
+	uint32_t part;
+	uint64_t hash;
+	uint64_t started_ns;
+	uint32_t state;
+	uint32_t pending;
+	bool failed;
+	bool refreshed; /* the tables' places were read anew for this key */
+	bool checks_head;
+	uint32_t attempts;	      /* posts for the present candidate */
+	struct zs_remote_shape guess; /* of its slab */
+	uint32_t sequence;	      /* of the places by which the buckets are read */
+	uint32_t buckets_read;
+	uint32_t candidate_count;
+	uint32_t candidate_next;
+	struct zs_steps_candidate candidates[ZS_STEPS_CANDIDATES];
+	struct zs_location location; /* that is being followed, or was found */
+	uint32_t header_bytes;	     /* what has been fetched of the frame: [0, header_bytes) ... */
+	uint32_t slot_start;	     /* ... and [slot_start, slot_end) */
+	uint32_t slot_end;
+	struct zs_partition_place place;
+	_Alignas(64) uint8_t head[64]; /* of the superblock */
+	struct zs_bucket buckets[4];
+	_Alignas(64) uint8_t frame[ZS_FRAME_SIZE]; /* parts of a slab, each where it lies there */
+};
+
+/*
+ * Begins to read a key. `now_ns` is the time of the reader's monotonic clock, taken before anything is posted. The key
+ * stays the caller's and in place until the end. Several machines may share a remote, all in one thread.
+ * Returns ZS_STEPS_FETCH or ZS_STEPS_ASK.
+ */
+enum zs_steps_status zs_steps_start(struct zs_steps *steps, struct zs_remote *remote, const void *key, size_t key_size,
+				    uint64_t now_ns);
+
+/*
+ * Reports the end of one fetch; which one does not matter. `now_ns` was taken after it. Not to be called without a
+ * fetch that is under way. Until the last one was reported the machine's memory may be written by fetches.
+ */
+enum zs_steps_status zs_steps_done(struct zs_steps *steps, bool ok, uint64_t now_ns);
+
+/* The name of a reason, for people. Never NULL. */
+const char *zs_ask_reason_text(enum zs_ask_reason reason);
+
+#endif
