@@ -182,9 +182,10 @@ static __attribute__((noinline)) int get_long(struct zs_thread *thread, uint64_t
 }
 
 /* After the first candidate was another key with the same tag, as one in twenty is. */
-static __attribute__((noinline)) int get_rest(struct zs_thread *thread, uint64_t hash, const void *key, size_t size,
-					      unsigned flags, struct zs_view *view)
+static __attribute__((noinline)) int get_rest(struct zs_thread *thread, const void *key, size_t size, unsigned flags,
+					      struct zs_view *view)
 {
+	uint64_t hash = zs_hash(key, size, thread->seed); /* not handed over: a register less on the usual way */
 	const struct zs_part *part = zs_part_of(thread->engine, hash);
 	struct lookup l = look_up(part, hash);
 
@@ -205,7 +206,7 @@ ZS_ALWAYS_INLINE int get_hashed(struct zs_thread *thread, uint64_t hash, const v
 
 	if (is_believable(&c) && read_slot(thread, c.slab, c.slot, key, size, flags, view))
 		return ZS_OK;
-	return get_rest(thread, hash, key, size, flags, view);
+	return get_rest(thread, key, size, flags, view);
 }
 
 static __attribute__((noinline)) int get_other(struct zs_thread *thread, const void *key, size_t size, unsigned flags,
@@ -275,7 +276,7 @@ static size_t get_some(struct zs_thread *thread, const struct zs_key *keys, size
 
 		found[i] = (is_believable(c) &&
 			    read_slot(thread, c->slab, c->slot, keys[i].data, keys[i].size, 0, &views[i])) ||
-			   get_rest(thread, hashes[i], keys[i].data, keys[i].size, 0, &views[i]) == ZS_OK;
+			   get_rest(thread, keys[i].data, keys[i].size, 0, &views[i]) == ZS_OK;
 		total += found[i];
 	}
 	return total;

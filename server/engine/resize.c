@@ -169,6 +169,7 @@ static void fetch_keys(const struct zs_part *part, const struct zs_bucket *bucke
 		struct zs_extent extent;
 
 		if (zs_bucket_tag(bucket, i) && id < part->frame_count &&
+		    zs_slab_is_live(slab, zs_bucket_slot(bucket, i)) &&
 		    zs_slab_extent(slab, zs_load(&slab->identity), zs_load(&slab->lifetime), zs_bucket_slot(bucket, i),
 				   &extent))
 			__builtin_prefetch((const uint8_t *)slab + extent.key);
