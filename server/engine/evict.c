@@ -43,9 +43,23 @@ void zs_evict_note_sparse(struct zs_part *part, uint32_t id)
 	pthread_mutex_unlock(&part->lock);
 }
 
-/* A claimed slab with at most half its slots in use, from those remembered. */
+static uint32_t available_soon(const struct zs_part *part)
+{
+	return zs_slab_available(part) + zs_load(&part->quarantine.slabs.count);
+}
+
+bool zs_evict_is_short(const struct zs_part *part)
+{
+	return available_soon(part) < zs_evict_reserve(part);
+}
+
+/*
+ * A claimed slab with at most half its slots in use, from those remembered. While there is room, not one whose free
+ * slots a thread is about to fill: its objects would take the free slots of others, and new objects new slabs.
+ */
 static uint32_t take_sparse(struct zs_part *part)
 {
+	uint64_t spared = zs_evict_is_short(part) ? 0 : ZS_SLAB_LISTED;
 	uint32_t found = ZS_SLAB_NONE;
 
 	if (!zs_load(&part->sparse_count))
@@ -54,10 +68,11 @@ static uint32_t take_sparse(struct zs_part *part)
 	while (part->sparse_count && found == ZS_SLAB_NONE) {
 		uint32_t id = part->sparse[part->sparse_first];
 		struct zs_slab *slab = zs_frame(part, id);
+		uint64_t lifetime = zs_fetch_and(&slab->lifetime, ~ZS_SLAB_SPARSE);
 
 		part->sparse_first = (part->sparse_first + 1) % ZS_SPARSE_RING;
 		zs_store(&part->sparse_count, part->sparse_count - 1);
-		if (!(zs_fetch_and(&slab->lifetime, ~ZS_SLAB_SPARSE) & ZS_SLAB_SPARSE) || !zs_slab_claim(part, id))
+		if (!(lifetime & ZS_SLAB_SPARSE) || lifetime & spared || !zs_slab_claim(part, id))
 			continue;
 		if (zs_slab_is_sparse(slab))
 			found = id;
@@ -111,16 +126,6 @@ bool zs_evict_one(struct zs_thread *thread, struct zs_part *part)
 	if (zs_load(&part->dropped) && zs_upkeep_clean_one(thread, part))
 		return true;
 	return merge_one(thread, part) || zs_evict_by_policy(thread, part);
-}
-
-static uint32_t available_soon(const struct zs_part *part)
-{
-	return zs_slab_available(part) + zs_load(&part->quarantine.slabs.count);
-}
-
-bool zs_evict_is_short(const struct zs_part *part)
-{
-	return available_soon(part) < zs_evict_reserve(part);
 }
 
 int zs_evict_make_room(struct zs_thread *thread, struct zs_part *part)
