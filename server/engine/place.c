@@ -7,15 +7,13 @@
 #include "server/engine/evict.h"
 #include "server/engine/group.h"
 #include "server/engine/lifetime.h"
+#include "server/engine/refill.h"
 #include "server/engine/resize.h"
 #include "server/engine/slab.h"
 
 /* A shape seen this often among the last 2048 to 4096 objects gets slabs of its own. */
 #define SHAPE_COMMON 64
 #define SHAPE_PERIOD 2048
-
-/* Remembered slabs that are tried for one that fits. */
-#define PARTIAL_TRIES 8
 
 /* Bytes of the next slot that are fetched ahead. */
 #define FETCH_MAX 512u
@@ -77,72 +75,6 @@ static struct zs_open *find_open(struct zs_thread_part *tp, uint64_t class)
 
 /* ---- slots that became free ---- */
 
-static bool room_is_empty(const uint64_t room[4])
-{
-	return !(room[0] | room[1] | room[2] | room[3]);
-}
-
-/* The slots of a slab without an object. */
-static void dead_slots(const struct zs_slab *slab, uint64_t room[4])
-{
-	uint32_t slots = zs_identity_slots(zs_load(&slab->identity));
-
-	memset(room, 0, 4 * sizeof(room[0]));
-	for (uint32_t w = 0; w < zs_live_words(slots); w++) {
-		uint32_t valid = slots - w * 32 >= 32 ? UINT32_MAX : (1u << (slots - w * 32)) - 1;
-
-		room[w / 2] |= (uint64_t)(~zs_load(&slab->live[w]) & valid) << (w % 2 * 32);
-	}
-}
-
-/* Remembers a sealed slab with free slots, unless another thread does or there is no space to. */
-static void list_partial(struct zs_thread *thread, struct zs_open *open, struct zs_part *part, uint32_t id)
-{
-	struct zs_slab *slab = zs_frame(part, id);
-	struct zs_partial_ring *ring = open->partial;
-	/*
-	 * Taken first: if another thread opens the slab before we have looked at its slots, ours is an old generation.
-	 */
-	uint32_t generation = zs_identity_generation(zs_load_acquire(&slab->identity));
-	struct zs_partial *entry;
-
-	if (!ring) {
-		ring = calloc(1, sizeof(*ring));
-		if (!ring)
-			return; /* the slots stay free until the slab is emptied */
-		open->partial = ring;
-		__atomic_fetch_add(&part->engine->outside_bytes, sizeof(*ring), __ATOMIC_RELAXED);
-	}
-	if (ring->count == ZS_PARTIAL_RING)
-		return;
-	if (zs_fetch_or(&slab->lifetime, ZS_SLAB_LISTED) & (ZS_SLAB_LISTED | ZS_SLAB_OPEN | ZS_SLAB_CLAIMED))
-		return;
-	entry = &ring->entries[(ring->first + ring->count) % ZS_PARTIAL_RING];
-	entry->id = id;
-	entry->generation = generation;
-	dead_slots(slab, entry->room);
-	if (room_is_empty(entry->room)) {
-		zs_fetch_and(&slab->lifetime, ~ZS_SLAB_LISTED);
-		return;
-	}
-	/* The dead slots' quarantine begins here, and with it the generation in which they are filled again. */
-	if (!zs_slab_renew(slab, entry->generation++))
-		return; /* claimed, released and listed by another thread meanwhile */
-	entry->since_ns = zs_load_acquire(&part->engine->remote_until_ms) ? zs_clock_ns(part->engine->clock) : 0;
-	entry->stamp = zs_epoch_stamp(part->engine->epoch);
-	ring->count++;
-	thread->want_epoch = true;
-}
-
-/* Whether no new object of the slab's class can go into it any more: even the shortest time to live is out of reach. */
-static bool is_too_old(const struct zs_thread *thread, const struct zs_slab *slab)
-{
-	uint64_t lifetime = zs_load(&slab->lifetime);
-	uint32_t unit = zs_lifetime_unit(lifetime);
-
-	return unit && zs_now(thread) / zs_unit_ms(unit) + ZS_UNITS_LEAST > zs_lifetime_base(lifetime) + ZS_FILL_SPAN;
-}
-
 void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 {
 	struct zs_slab *slab = zs_frame(part, id);
@@ -155,11 +87,11 @@ void zs_place_freed(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 		zs_evict_note_sparse(part, id);
 	if (lifetime & ZS_SLAB_LISTED || zs_lifetime_kind(lifetime) == ZS_KIND_MIXED)
 		return;
-	if (is_too_old(thread, slab))
+	if (zs_refill_is_too_old(thread, slab))
 		return;
 	open = find_open(thread->parts[part->number], class_of_slab(slab));
 	if (open)
-		list_partial(thread, open, part, id);
+		zs_refill_list(thread, open, part, id);
 }
 
 /* ---- opening and sealing ---- */
@@ -176,13 +108,13 @@ static void seal_lane(struct zs_thread *thread, struct zs_open *open, struct zs_
 	zs_store(&tp->open_count, tp->open_count - 1);
 	zs_fetch_and(&slab->lifetime, ~ZS_SLAB_LISTED);
 	zs_slab_seal(thread, part, id);
-	dead_slots(slab, dead);
-	if (!is_mixed && room_is_empty(dead))
+	zs_dead_slots(slab, dead);
+	if (!is_mixed && zs_room_is_empty(dead))
 		return;
 	if (zs_slab_is_sparse(slab))
 		zs_evict_note_sparse(part, id);
 	if (!is_mixed)
-		list_partial(thread, open, part, id);
+		zs_refill_list(thread, open, part, id);
 }
 
 /*
@@ -314,50 +246,6 @@ static int open_new(struct zs_thread *thread, struct zs_part *part, const struct
 	return ZS_OK;
 }
 
-/* Whether a slab may take another object that ends then. */
-static bool fits_lifetime(const struct zs_slab *slab, uint64_t deadline, uint8_t *byte)
-{
-	uint64_t lifetime = zs_load(&slab->lifetime);
-
-	*byte = 0;
-	if (!zs_lifetime_unit(lifetime))
-		return true;
-	return zs_deadline_byte(lifetime, deadline, byte) && *byte <= ZS_FILL_SPAN;
-}
-
-/*
- * Opens a remembered slab into the lane: the oldest whose readers are gone and that the deadline fits. Others keep
- * their place, behind; those that nothing will fit any more are forgotten.
- */
-static bool open_partial(struct zs_thread *thread, struct zs_open *open, struct zs_part *part, uint64_t deadline,
-			 struct zs_lane *lane)
-{
-	struct zs_partial_ring *ring = open->partial;
-
-	for (unsigned tries = 0; ring && ring->count && tries < PARTIAL_TRIES; tries++) {
-		struct zs_partial entry = ring->entries[ring->first];
-		struct zs_slab *slab = zs_frame(part, entry.id);
-		uint8_t byte;
-
-		if (!zs_epoch_passed(part->engine->epoch, entry.stamp) ||
-		    !zs_slab_quarantine_over(part->engine, entry.since_ns))
-			return false;
-		ring->first = (ring->first + 1) % ZS_PARTIAL_RING;
-		ring->count--;
-		if (fits_lifetime(slab, deadline, &byte)) {
-			if (!zs_slab_reopen(part, entry.id, entry.generation))
-				continue;
-			lane->id = entry.id;
-			lane->slab = slab;
-			memcpy(lane->room, entry.room, sizeof(lane->room));
-			return true;
-		}
-		if (!is_too_old(thread, slab))
-			ring->entries[(ring->first + ring->count++) % ZS_PARTIAL_RING] = entry;
-	}
-	return false;
-}
-
 /* Gets the lane a slab; the lane is empty. */
 static int fill_lane(struct zs_thread *thread, struct zs_part *part, const struct zs_wanted *wanted,
 		     struct zs_open *open, struct zs_lane *lane)
@@ -371,7 +259,7 @@ static int fill_lane(struct zs_thread *thread, struct zs_part *part, const struc
 			return ZS_EAGAIN;
 		seal_least_used(thread, part);
 	}
-	if (class_kind(open->class) != ZS_KIND_MIXED && open_partial(thread, open, part, wanted->deadline, lane)) {
+	if (class_kind(open->class) != ZS_KIND_MIXED && zs_refill_take(thread, open, part, wanted->deadline, lane)) {
 		zs_store(&tp->open_count, tp->open_count + 1);
 		return ZS_OK;
 	}
@@ -433,7 +321,7 @@ static void fetch_next(const struct zs_part *part, const struct zs_open *open, c
 	const uint8_t *frame = (const uint8_t *)lane->slab;
 	const uint8_t *slot;
 
-	if (room_is_empty(room)) {
+	if (zs_room_is_empty(room)) {
 		if (!ring || !ring->count)
 			return;
 		room = ring->entries[ring->first].room;
@@ -453,9 +341,9 @@ static int place_uniform(struct zs_thread *thread, struct zs_part *part, const s
 	struct zs_lane *lane = unit ? lane_for_window(open, (uint32_t)window) : &open->lanes[0];
 	uint8_t byte = 0;
 
-	if (lane->slab && (is_dropped(lane) || room_is_empty(lane->room)))
+	if (lane->slab && (is_dropped(lane) || zs_room_is_empty(lane->room)))
 		seal_lane(thread, open, part, lane);
-	if (lane->slab && !fits_lifetime(lane->slab, wanted->deadline, &byte)) {
+	if (lane->slab && !zs_refill_fits(lane->slab, wanted->deadline, &byte)) {
 		if (wanted->gentle)
 			return ZS_EAGAIN;
 		seal_lane(thread, open, part, lane);
@@ -465,7 +353,7 @@ static int place_uniform(struct zs_thread *thread, struct zs_part *part, const s
 
 		if (error)
 			return error;
-		fits_lifetime(lane->slab, wanted->deadline, &byte);
+		zs_refill_fits(lane->slab, wanted->deadline, &byte);
 	}
 	lane->touched = thread->operation;
 	spot->slot = first_slot(lane->room);
@@ -508,13 +396,13 @@ static struct zs_lane *best_fit(struct zs_thread *thread, struct zs_part *part, 
 		int room;
 
 		if (lane->slab &&
-		    (is_dropped(lane) || (!wanted->gentle && !fits_lifetime(lane->slab, wanted->deadline, &byte))))
+		    (is_dropped(lane) || (!wanted->gentle && !zs_refill_fits(lane->slab, wanted->deadline, &byte))))
 			seal_lane(thread, open, part, lane);
 		if (!lane->slab) {
 			empty = lane;
 			continue;
 		}
-		if (!fits_lifetime(lane->slab, wanted->deadline, &byte))
+		if (!zs_refill_fits(lane->slab, wanted->deadline, &byte))
 			continue;
 		room = mixed_room(lane, class_unit(open->class));
 		if (room >= size && (!best || room < best_room)) {
@@ -565,7 +453,7 @@ static int place_mixed(struct zs_thread *thread, struct zs_part *part, const str
 	at[1] = (uint8_t)(record >> 8);
 	at[2] = (uint8_t)(record >> 16);
 	if (unit) {
-		fits_lifetime(lane->slab, wanted->deadline, &byte);
+		zs_refill_fits(lane->slab, wanted->deadline, &byte);
 		zs_store(&at[3], byte);
 	}
 	return ZS_OK;
