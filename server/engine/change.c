@@ -1,0 +1,204 @@
+#include "server/engine/change.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "server/engine/evict.h"
+#include "server/engine/ghost.h"
+#include "server/engine/group.h"
+#include "server/engine/lifetime.h"
+#include "server/engine/place.h"
+#include "server/engine/resize.h"
+#include "server/engine/slab.h"
+#include "server/engine/view.h"
+
+void zs_change_look(struct zs_change *c)
+{
+	/* What we see during a flush may be about to end; what we make of it would survive. */
+	while ((c->flushes = __atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST)) & 1)
+		sched_yield();
+	c->exists = zs_index_find(c->part, c->hash, c->thread->stride, c->key, c->key_size, &c->found);
+	c->expired = c->exists && zs_is_expired(c->thread, &c->found);
+	c->number = c->exists && zs_found_is_counter(&c->found) ? zs_found_number(&c->found) : 0;
+}
+
+void zs_change_previous(const struct zs_change *c, struct zs_previous *previous)
+{
+	if (!previous)
+		return;
+	previous->existed = zs_change_has_present(c);
+	if (previous->existed) {
+		zs_view_fill(&c->found, &previous->old);
+		if (zs_found_is_counter(&c->found))
+			previous->old.number = c->number;
+	}
+}
+
+bool zs_change_holds(struct zs_change *c, struct zs_locked *locked)
+{
+	struct zs_found *found = &c->found;
+	struct zs_found now;
+
+	if (!c->exists)
+		return !zs_index_find_locked(locked, c->key, c->key_size, &now);
+	return zs_index_find_slot(locked, found->id, found->slot, found) && zs_slab_is_live(found->slab, found->slot) &&
+	       zs_slab_deadline(found->slab, found->identity, found->lifetime, found->slot) == found->deadline &&
+	       (!zs_found_is_counter(found) || zs_found_number(found) == c->number);
+}
+
+void zs_change_end_present(struct zs_change *c, struct zs_locked *locked)
+{
+	zs_slab_end_object(c->thread, c->part, c->found.slab, c->found.slot);
+	zs_index_remove(c->thread, locked, &c->found);
+}
+
+static int find_group(struct zs_change *c, const struct zs_content *content, struct zs_group **group)
+{
+	int error = ZS_OK;
+
+	*group = NULL;
+	if (content->group) {
+		*group = zs_group_find(c->thread, content->group, content->group_size, true, &error);
+		return *group ? ZS_OK : error;
+	}
+	if (content->keep_group && zs_change_has_present(c))
+		*group = zs_group_by_number(c->thread->engine, zs_links_group(zs_load(&c->found.slab->links)));
+	return ZS_OK;
+}
+
+/* Takes a slot and writes the object into it. */
+static int place(struct zs_change *c, const struct zs_content *content, struct zs_spot *spot)
+{
+	struct zs_wanted wanted = {
+		.counter = content->counter,
+		.deadline = content->deadline < ZS_DEADLINE_MAX ? content->deadline : ZS_DEADLINE_MAX,
+		.key_size = c->key_size,
+		.value_size = content->counter ? 8 : content->size,
+	};
+	uint8_t *frame;
+	int error;
+
+	error = find_group(c, content, &wanted.group);
+	if (error)
+		return error;
+	/* A deadline that is kept stays on its grid, or repeated rewriting would bring it forward bit by bit. */
+	if (zs_change_has_present(c) && content->deadline == c->found.deadline)
+		wanted.unit = zs_lifetime_unit(c->found.lifetime);
+	if (c->exists) {
+		wanted.main = c->found.lifetime & ZS_SLAB_MAIN;
+	} else if (c->part->ghost && zs_ghost_take(c->part->ghost, c->hash)) {
+		wanted.main = true;
+		zs_count(c->thread, ghost_hits, 1);
+	}
+	error = zs_place(c->thread, c->part, &wanted, spot);
+	if (error) {
+		if (content->group)
+			zs_group_end_if_unused(c->thread->engine, wanted.group);
+		return error;
+	}
+	frame = (uint8_t *)spot->slab;
+	if (c->key_size)
+		memcpy(frame + spot->extent.key, c->key, c->key_size);
+	if (content->counter)
+		zs_store((uint64_t *)(void *)(frame + spot->extent.value), (uint64_t)content->number);
+	else if (content->size)
+		memcpy(frame + spot->extent.value, content->value, content->size);
+	if (zs_change_has_present(c)) {
+		uint32_t recency = zs_slab_recency(c->found.slab, zs_identity_slots(c->found.identity), c->found.slot);
+
+		zs_slab_set_recency(spot->slab, zs_identity_slots(zs_load(&spot->slab->identity)), spot->slot,
+				    recency < 3 ? recency + 1 : 3);
+	}
+	return ZS_OK;
+}
+
+enum outcome { PUBLISHED, INTERFERED, NO_PLACE };
+
+/* Publishes the spot in place of what we looked at. */
+static enum outcome publish(struct zs_change *c, struct zs_locked *locked, const struct zs_spot *spot, bool force)
+{
+	if (!zs_change_holds(c, locked))
+		return INTERFERED;
+	if (!zs_place_commit(c->thread, c->part, spot))
+		return INTERFERED;
+	if (c->exists) {
+		/* A flush that began since we looked may have passed the new slab but not the old one. */
+		if (__atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST) != c->flushes ||
+		    !zs_slab_end_object(c->thread, c->part, c->found.slab, c->found.slot)) {
+			zs_slab_end_object(c->thread, c->part, spot->slab, spot->slot);
+			return INTERFERED;
+		}
+		zs_index_replace(locked, &c->found, spot->id, spot->slot);
+		if (c->expired)
+			zs_count(c->thread, expired_objects, 1);
+		return PUBLISHED;
+	}
+	if (!zs_index_insert(c->thread, locked, spot->id, spot->slot, force)) {
+		zs_slab_end_object(c->thread, c->part, spot->slab, spot->slot);
+		return NO_PLACE;
+	}
+	return PUBLISHED;
+}
+
+/* The index has no place for another entry: make one, or evict. The spot has been given back if this fails. */
+static int make_place(struct zs_change *c, unsigned round)
+{
+	const struct zs_index_view *view = zs_load_acquire(&c->part->view);
+
+	if (zs_index_make_room(c->thread, c->part, &view->main, c->hash))
+		return ZS_OK;
+	/* A larger table, then; and a resize that is going on is finished first. */
+	zs_resize_check(c->thread, c->part);
+	while (round > 4 && zs_resize_step(c->thread, c->part, 256))
+		;
+	return round < 64 ? ZS_OK : ZS_EAGAIN;
+}
+
+int zs_change_store(struct zs_change *c, const struct zs_content *content)
+{
+	struct zs_spot spot;
+	struct zs_locked locked;
+	enum outcome outcome;
+	int error = place(c, content, &spot);
+
+	if (error)
+		return error;
+	for (unsigned round = 0;; round++) {
+		zs_index_lock(c->thread, c->part, c->hash, &locked);
+		outcome = publish(c, &locked, &spot, round > 4);
+		zs_index_unlock(&locked);
+		if (outcome != NO_PLACE)
+			break;
+		error = make_place(c, round);
+		if (error) {
+			/* The index is full and there is no room for a larger one: fewer objects, then. */
+			zs_place_undo(&spot);
+			zs_evict_by_policy(c->thread, c->part);
+			return zs_engine_policy(c->thread->engine) == ZS_POLICY_NOEVICTION ? ZS_EFULL : error;
+		}
+	}
+	if (outcome == INTERFERED) {
+		zs_place_undo(&spot);
+		return ZS_EEXIST;
+	}
+	if (c->exists)
+		zs_place_freed(c->thread, c->part, c->found.id);
+	return ZS_OK;
+}
+
+int zs_change_erase(struct zs_change *c)
+{
+	struct zs_locked locked;
+	bool done;
+
+	zs_index_lock(c->thread, c->part, c->hash, &locked);
+	done = zs_change_holds(c, &locked);
+	if (done && c->exists)
+		zs_change_end_present(c, &locked);
+	zs_index_unlock(&locked);
+	if (!done)
+		return ZS_EEXIST;
+	if (c->exists)
+		zs_place_freed(c->thread, c->part, c->found.id);
+	return ZS_OK;
+}
