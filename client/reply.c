@@ -130,7 +130,7 @@ enum zs_reply_result zs_reply_next(const uint8_t *data, size_t size, struct zs_t
 	*token = (struct zs_token){ .consumed = 1 };
 	if (!size)
 		return ZS_REPLY_MORE;
-	if (!memchr("+-:$*", data[0], 5)) {
+	if (!data[0] || !strchr("+-:$*", data[0])) {
 		snprintf(why, why_size, "its reply begins with '%s', which is no Redis protocol",
 			 zs_reply_show(data, size < 12 ? size : 12, shown, sizeof(shown)));
 		return ZS_REPLY_BROKEN;

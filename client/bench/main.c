@@ -134,11 +134,12 @@ static void take_options(void)
 static void set_up(void)
 {
 	static const char *addresses[ADDRESSES_MAX];
-	char *text = strdup(settings.address);
+	static char *text;
 
 	run.workload = zs_workload_find(settings.workload);
 	if (!run.workload)
 		zs_flags_fail(&program, "there is no workload '%s'; --list shows what there is", settings.workload);
+	text = strdup(settings.address);
 	run.address_count = text ? split_addresses(text, addresses) : 0;
 	run.addresses = addresses;
 	take_options();
@@ -325,6 +326,17 @@ static void print_human(const struct total *t)
 	       (unsigned long long)t->counters.shm_hits, (unsigned long long)t->counters.requests);
 }
 
+static void free_workers(struct zs_worker *workers)
+{
+	for (unsigned i = 0; i < run.threads; i++) {
+		free(workers[i].values);
+		free(workers[i].value);
+	}
+	free(workers);
+	if (run.zipf.count)
+		zs_zipf_close(&run.zipf);
+}
+
 static void measure(struct zs_worker *workers)
 {
 	struct progress progress = { .workers = workers, .threads = run.threads };
@@ -361,9 +373,10 @@ int main(int argc, char **argv)
 	if (!workers)
 		zs_flags_fail(&program, "not enough memory for %u threads", run.threads);
 	measure(workers);
+	add_up(workers, run.threads, &total);
+	free_workers(workers);
 	if (atomic_load(&run.failed))
 		return EXIT_NODE;
-	add_up(workers, run.threads, &total);
 	if (!settings.json)
 		print_human(&total);
 	else if (!print_json(&total))

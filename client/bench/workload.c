@@ -73,7 +73,9 @@ uint64_t zs_workload_key(const struct zs_workload *workload, const struct zs_zip
 
 void zs_bench_key(uint64_t number, char key[ZS_BENCH_KEY_SIZE])
 {
-	memcpy(key, "key:", 4);
+	static const char prefix[4] = { 'k', 'e', 'y', ':' };
+
+	memcpy(key, prefix, sizeof(prefix));
 	for (unsigned i = 0; i < 12; i++)
 		key[4 + i] = "0123456789abcdef"[number >> (44 - 4 * i) & 15];
 }

@@ -82,26 +82,29 @@ static void test_refused(void **state)
 static void test_frozen(void **state)
 {
 	const char *const short_lease[] = { "--lease", "500", NULL };
-	struct zslab_options options = { .via = ZSLAB_VIA_SHM, .timeout_ms = 100 };
+	char value[16];
+	struct zslab_op get = { .kind = ZSLAB_GET,
+				.key = "k",
+				.key_size = 1,
+				.timeout_ms = 200,
+				.buffer = value,
+				.buffer_size = sizeof(value) };
 	struct zslab *handle;
 	struct test_node node;
-	const char *address;
-	char value[16];
 	uint64_t stopped;
 	uint64_t began;
 	int status;
 
 	(void)state;
 	node_start(&node, short_lease);
-	address = node.unix_address;
-	handle = open_with(&address, 1, &options);
+	handle = open_handle(node.unix_address, ZSLAB_VIA_SHM);
 	assert_status(handle, set_text(handle, "k", "v"), ZSLAB_OK);
 	assert_value(handle, "k", "v");
 	node_freeze(&node);
 	stopped = now_ms();
 	do {
 		began = now_ms();
-		status = get_text(handle, "k", value, sizeof(value));
+		status = zslab_run(handle, &get);
 		if (status == ZSLAB_OK && began - stopped > 500)
 			fail_msg("a read is believed that began %d ms after the node was stopped",
 				 (int)(began - stopped));

@@ -92,7 +92,7 @@ static void sham_start(struct sham *sham, const char *text, int passed)
 	*sham = (struct sham){ .answer = text, .passed = passed };
 	snprintf(sham->path, sizeof(sham->path), "/tmp/zslab-sham-%d", (int)getpid());
 	snprintf(sham->address, sizeof(sham->address), "unix:%s", sham->path);
-	strcpy(name.sun_path, sham->path);
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s", sham->path);
 	unlink(sham->path);
 	sham->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(sham->listener, (struct sockaddr *)&name, sizeof(name)), 0);
