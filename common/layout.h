@@ -59,7 +59,7 @@ struct zs_superblock {
 	uint64_t seed;	      /* of zs_hash */
 	uint64_t arena_size;
 	uint32_t quarantine_ms;
-	uint32_t sequence;    /* odd while the table below changes */
+	uint32_t sequence;		 /* odd while the table below changes */
 	uint64_t lease[ZS_SESSIONS_MAX]; /* of the sessions over shared memory; see lease.h */
 	struct zs_partition_place partition[ZS_PARTITIONS_MAX];
 };

@@ -34,19 +34,21 @@ static bool may_attach(struct zs_call *call)
 	uid_t uid;
 
 	if (!zs_integer_parse(call->argv[1].data, call->argv[1].size, &version) || version != ZS_LAYOUT_VERSION)
-		zs_reply_error(call->reply,
-			       "ERR this node's memory has layout %u, the client asked for %.*s: both must be of one release",
-			       ZS_LAYOUT_VERSION, (int)(call->argv[1].size < 20 ? call->argv[1].size : 20),
-			       (const char *)call->argv[1].data);
+		zs_reply_error(
+		    call->reply,
+		    "ERR this node's memory has layout %u, the client asked for %.*s: both must be of one release",
+		    ZS_LAYOUT_VERSION, (int)(call->argv[1].size < 20 ? call->argv[1].size : 20),
+		    (const char *)call->argv[1].data);
 	else if (!call->client->is_unix)
 		zs_reply_error(call->reply,
 			       "ERR shared memory needs a connection over the node's Unix socket ('unixsocket')");
 	else if (!zs_node_setting(call->node, ZS_SET_SHARED_MEMORY))
 		zs_reply_error(call->reply, "NOPERM shared memory is turned off ('shared-memory = no')");
 	else if (!peer_is_trusted(call->client, &uid))
-		zs_reply_error(call->reply,
-			       "NOPERM only users root and %u, which runs the node, may map its memory; you are user %d",
-			       (unsigned)geteuid(), (int)uid);
+		zs_reply_error(
+		    call->reply,
+		    "NOPERM only users root and %u, which runs the node, may map its memory; you are user %d",
+		    (unsigned)geteuid(), (int)uid);
 	else if (call->client->session.tag)
 		zs_reply_error(call->reply, "ERR this connection has a session already");
 	else if (call->client->sending.used)
@@ -60,6 +62,7 @@ static void reply_session(struct zs_call *call, const struct zs_share *share)
 {
 	const struct zs_clock *clock = zs_clock_system();
 	const struct zs_session *session = &call->client->session;
+	uint64_t lease_offset = share->lease_offset + 8u * session->index;
 	int64_t node_minus_boot_ms = (int64_t)zs_clock_ms(clock) - (int64_t)(zs_clock_ns(clock) / 1000000);
 	char text[24];
 
@@ -69,7 +72,7 @@ static void reply_session(struct zs_call *call, const struct zs_share *share)
 	zs_reply_bulk_text(call->reply, text);
 	zs_reply_integer(call->reply, (int64_t)share->size);
 	zs_reply_integer(call->reply, session->index);
-	snprintf(text, sizeof(text), "%016llx", (unsigned long long)(share->lease_offset + 8u * session->index));
+	snprintf(text, sizeof(text), "%016llx", (unsigned long long)lease_offset);
 	zs_reply_bulk_text(call->reply, text);
 	zs_reply_integer(call->reply, zs_node_setting(call->node, ZS_SET_LEASE));
 	zs_reply_integer(call->reply, node_minus_boot_ms);
@@ -78,8 +81,8 @@ static void reply_session(struct zs_call *call, const struct zs_share *share)
 
 /*
  * ZS.ATTACH layout-version. An array: layout version, incarnation (hex), bytes of the arena, number of the session,
- * offset of its lease word (hex), length of a lease in ms, the node's time less CLOCK_BOOTTIME in ms, the session's tag.
- * The arena's descriptor comes with it, as SCM_RIGHTS. The session lasts as long as the connection.
+ * offset of its lease word (hex), length of a lease in ms, the node's time less CLOCK_BOOTTIME in ms, the session's
+ * tag. The arena's descriptor comes with it, as SCM_RIGHTS. The session lasts as long as the connection.
  */
 int zs_handle_attach(struct zs_call *call)
 {

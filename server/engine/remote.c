@@ -32,8 +32,7 @@ static bool slot_has_hash(const struct zs_thread *thread, const struct zs_slab *
 {
 	struct zs_extent extent;
 
-	if (!zs_slab_is_live(slab, slot) ||
-	    !zs_slab_extent(slab, identity, zs_load(&slab->lifetime), slot, &extent))
+	if (!zs_slab_is_live(slab, slot) || !zs_slab_extent(slab, identity, zs_load(&slab->lifetime), slot, &extent))
 		return false;
 	return zs_hash((const uint8_t *)slab + extent.key, extent.key_size, thread->seed) == hash;
 }

@@ -193,7 +193,8 @@ void zs_session_end(struct zs_sessions *s, struct zs_session *session)
 	session->tag = 0;
 }
 
-/* A reader whose session ended a moment ago may still copy what it will not believe; memory rests until that is over. */
+/* A reader whose session ended a moment ago may still copy what it will not believe; memory rests until that is over.
+ */
 static void forget_readers(struct zs_sessions *s, uint64_t now)
 {
 	if (s->count || !s->granted_until_ns || now < s->granted_until_ns + s->quarantine_ns)

@@ -38,8 +38,8 @@ struct zs_sessions {
 	uint16_t next_tag;
 	uint16_t tags[ZS_SESSIONS_MAX]; /* 0: free */
 	unsigned count;
-	int record;		 /* the file; -1: none */
-	char record_path[4096];	 /* empty: sessions are not possible */
+	int record;		/* the file; -1: none */
+	char record_path[4096]; /* empty: sessions are not possible */
 };
 
 /*

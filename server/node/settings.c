@@ -45,7 +45,8 @@ const struct zs_option zs_settings[] = {
 	[ZS_SET_QUARANTINE] = { "quarantine", ZS_OPTION_DURATION, "20", 0, 10000, "ms", 0, 0,
 				"How long freed memory rests while readers outside of the process exist." },
 	[ZS_SET_SHARED_MEMORY] = { "shared-memory", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, RUNTIME,
-				   "Let processes of the same user and of root, connected over the Unix socket, map the "
+				   "Let processes of the same user and of root, connected over the Unix socket, map "
+				   "the "
 				   "memory and read all objects by themselves. What is mapped cannot be taken back." },
 	[ZS_SET_LEASE] = { "lease", ZS_OPTION_DURATION, "1000", 500, 10000, "ms", 0, 0,
 			   "How long such readers believe what they read when they hear nothing from the node." },

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -80,6 +81,8 @@ static void run_node(const struct test_node *node)
 	for (size_t i = 0; node->options[i]; i++)
 		argv[count++] = node->options[i];
 	argv[count] = NULL;
+	/* A test that fails leaves its node behind, which would keep the test's output open. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	execvp(argv[0], (char *const *)(uintptr_t)argv);
 	fprintf(stderr, "cannot run %s: %s\n", argv[0], strerror(errno));
 	_exit(127);

@@ -366,12 +366,13 @@ static void test_runs(void **state)
 		free(exact);
 	}
 	for (unsigned round = 0; round < 20000; round++) {
-		uint8_t *copy = malloc(strlen(whole));
+		size_t size = strlen(whole);
+		uint8_t *copy = malloc(size);
 
-		memcpy(copy, whole, strlen(whole));
-		copy[random_below((uint32_t)strlen(whole))] = (uint8_t) "*$\r\n0129a"[random_below(9)];
-		copy[random_below((uint32_t)strlen(whole))] ^= (uint8_t)(1u << random_below(8));
-		check_run(copy, strlen(whole));
+		memcpy(copy, whole, size);
+		copy[random_below((uint32_t)size)] = (uint8_t) "*$\r\n0129a"[random_below(9)];
+		copy[random_below((uint32_t)size)] ^= (uint8_t)(1u << random_below(8));
+		check_run(copy, size);
 		free(copy);
 	}
 }
