@@ -39,6 +39,15 @@ static inline uint64_t zs_load_pair(const uint32_t *p)
 #endif
 }
 
+/*
+ * Loads a line and forgets it, so that it is in the cache. Other threads may be writing it; ThreadSanitizer need not
+ * know, as no use is made of what was there.
+ */
+__attribute__((no_sanitize("thread"))) static inline void zs_touch_line(const void *byte)
+{
+	(void)*(const volatile uint8_t *)byte;
+}
+
 /* Lets the other hardware thread run while we wait for a word to change. */
 static inline void zs_cpu_relax(void)
 {

@@ -157,11 +157,16 @@ static inline void copy_value(const struct zs_slab *slab, uint64_t lifetime, con
 		memcpy(read->buffer, from, size);
 }
 
+/* Where a slot would begin in a slab like the last one. Always within the slab. */
+static inline uint32_t slot_offset(const struct zs_plain *plain, uint32_t slot)
+{
+	return (ZS_FRAME_SIZE - (slot + 1) * plain->stride) & (ZS_FRAME_SIZE - 1);
+}
+
 /* Starts to fetch the slot where it would begin in a slab like the last one. */
 static inline void fetch_guess(const struct zs_plain *plain, const struct zs_slab *slab, uint32_t slot)
 {
-	const uint8_t *guess =
-	    (const uint8_t *)slab + ((ZS_FRAME_SIZE - (slot + 1) * plain->stride) & (ZS_FRAME_SIZE - 1));
+	const uint8_t *guess = (const uint8_t *)slab + slot_offset(plain, slot);
 
 	__builtin_prefetch(guess);
 	__builtin_prefetch(guess + 64);
@@ -367,47 +372,94 @@ static inline void prefetch_buckets(const struct zs_plain *plain, uint64_t hash)
 	}
 }
 
+/* The first entry with the key's tag, and where the object is likely to be. */
+struct guess {
+	const struct zs_plain_part *part;
+	const struct zs_bucket *bucket; /* NULL: none */
+	uint32_t entry;
+	uint16_t sequence;    /* of the bucket */
+	const uint8_t *slab;  /* NULL: no idea */
+	const uint8_t *start; /* of the slot */
+	const uint8_t *last;  /* byte of it, in the slab */
+};
+
 /* Starts to fetch the header and the slot to which the first entry with the key's tag leads. */
-static inline void prefetch_object(const struct zs_plain *plain, uint64_t hash)
+static inline struct guess prefetch_object(const struct zs_plain *plain, uint64_t hash)
 {
 	const struct zs_plain_part *part = &plain->parts[zs_hash_partition(hash, plain->partitions)];
 	const struct zs_bucket *a;
 	const struct zs_bucket *b;
-	const struct zs_bucket *bucket;
-	const struct zs_slab *slab;
+	struct guess guess = { .part = part };
 	uint32_t mask;
+	uint32_t end;
 	uint32_t id;
-	uint32_t i;
 
 	buckets_of((struct table){ part->main, part->main_count }, hash, &a, &b);
 	mask = match_both(a, b, zs_hash_tag(hash));
-	if (!mask)
-		return;
-	bucket = first_match(a, b, mask, &i);
-	id = zs_bucket_slab(bucket, i);
+	if (!mask || part->previous_count)
+		return guess;
+	guess.bucket = first_match(a, b, mask, &guess.entry);
+	guess.sequence = zs_load_acquire(&guess.bucket->sequence);
+	id = zs_bucket_slab(guess.bucket, guess.entry);
 	if (id >= part->frame_count)
-		return;
-	slab = (const struct zs_slab *)(const void *)(part->frames + (size_t)id * ZS_FRAME_SIZE);
-	__builtin_prefetch(slab);
-	fetch_guess(plain, slab, zs_bucket_slot(bucket, i));
+		return guess;
+	guess.slab = part->frames + (size_t)id * ZS_FRAME_SIZE;
+	guess.start = guess.slab + slot_offset(plain, zs_bucket_slot(guess.bucket, guess.entry));
+	end = (uint32_t)(guess.start - guess.slab) + plain->stride;
+	guess.last = guess.slab + (end && end < ZS_FRAME_SIZE ? end : ZS_FRAME_SIZE) - 1;
+	__builtin_prefetch(guess.slab);
+	return guess;
+}
+
+/*
+ * Loads the lines of all guesses, many at once: prefetches of pages that are not in the TLB were seen to be dropped.
+ * Slots are read line by line up to two, and the last one.
+ */
+static inline void touch_objects(const struct guess *guesses, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!guesses[i].slab)
+			continue;
+		zs_touch_line(guesses[i].slab);
+		zs_touch_line(guesses[i].start);
+		zs_touch_line(guesses[i].start + 64 < guesses[i].last ? guesses[i].start + 64 : guesses[i].last);
+		zs_touch_line(guesses[i].last);
+	}
+}
+
+/* Reads by the guess, made as of this superblock's sequence. False: look for the key from the beginning. */
+static inline bool follow_guess(struct zs_plain *plain, uint32_t sequence, const struct guess *guess,
+				struct zs_plain_read *read)
+{
+	if (!guess->bucket ||
+	    follow(plain, guess->part, guess->bucket, guess->sequence, guess->entry, read) != LOOK_HIT)
+		return false;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	read->answer = ZS_ANSWER_HIT;
+	return zs_load(&plain->super->sequence) == sequence;
 }
 
 void zs_plain_get_batch(struct zs_plain *plain, struct zs_plain_read *reads, size_t count)
 {
+	struct guess guesses[BATCH];
 	uint64_t hashes[BATCH];
 	uint64_t now;
 
 	for (size_t first = 0; first < count; first += BATCH) {
 		size_t n = count - first < BATCH ? count - first : BATCH;
+		uint32_t sequence = plain->sequence; /* looking for one key may change it */
 
 		for (size_t i = 0; i < n; i++) {
 			hashes[i] = hash_of(plain, &reads[first + i]);
 			prefetch_buckets(plain, hashes[i]);
 		}
 		for (size_t i = 0; i < n; i++)
-			prefetch_object(plain, hashes[i]);
-		for (size_t i = 0; i < n; i++)
-			look(plain, hashes[i], &reads[first + i]);
+			guesses[i] = prefetch_object(plain, hashes[i]);
+		touch_objects(guesses, n);
+		for (size_t i = 0; i < n; i++) {
+			if (!follow_guess(plain, sequence, &guesses[i], &reads[first + i]))
+				look(plain, hashes[i], &reads[first + i]);
+		}
 	}
 	now = believed_at(plain);
 	for (size_t i = 0; i < count; i++)

@@ -2,12 +2,6 @@
 
 #include "server/engine/index.h"
 
-/* Loads and forgets. Not for ThreadSanitizer: what lies here may be an object that is being written. */
-__attribute__((no_sanitize("thread"))) static inline void touch(const void *line)
-{
-	(void)*(const volatile uint8_t *)line;
-}
-
 static void touch_buckets(const struct zs_thread *thread, const struct zs_fetch *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -15,8 +9,8 @@ static void touch_buckets(const struct zs_thread *thread, const struct zs_fetch 
 		const struct zs_index_view *view = zs_load_acquire(&part->view);
 		struct zs_pair pair = zs_index_pair(&view->main, list[i].hash);
 
-		touch(pair.a);
-		touch(pair.b);
+		zs_touch_line(pair.a);
+		zs_touch_line(pair.b);
 	}
 }
 
@@ -43,8 +37,8 @@ void zs_fetch_all(const struct zs_thread *thread, struct zs_fetch *list, size_t 
 	find_slots(thread, list, count);
 	for (size_t i = 0; i < count; i++) {
 		if (list[i].slab) {
-			touch(list[i].slab);
-			touch(list[i].slot);
+			zs_touch_line(list[i].slab);
+			zs_touch_line(list[i].slot);
 		}
 	}
 }

@@ -237,16 +237,10 @@ static inline void fetch_object(const struct zs_thread *thread, const struct can
 	__builtin_prefetch(start + 64);
 }
 
-/* Loads and forgets. Not for ThreadSanitizer: what lies here may be another object that is being written. */
-__attribute__((no_sanitize("thread"))) static void touch_line(const uint8_t *byte)
-{
-	(void)*(const volatile uint8_t *)byte;
-}
-
 /*
  * Up to BATCH keys, in phases: all buckets are fetched, then all headers and slots, then the keys are compared. Where
  * the addresses are known, loading many lines at once is surer than prefetching them, which the processor may drop
- * while it walks page tables: hence the short loop of touch_line before the long one.
+ * while it walks page tables: hence the short loop of zs_touch_line before the long one.
  */
 static size_t get_some(struct zs_thread *thread, const struct zs_key *keys, size_t count, struct zs_view *views,
 		       bool *found)
@@ -267,8 +261,8 @@ static size_t get_some(struct zs_thread *thread, const struct zs_key *keys, size
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (candidates[i].slab) {
-			touch_line((const uint8_t *)candidates[i].slab);
-			touch_line(guess_slot(candidates[i].slab, candidates[i].slot, thread->stride));
+			zs_touch_line(candidates[i].slab);
+			zs_touch_line(guess_slot(candidates[i].slab, candidates[i].slot, thread->stride));
 		}
 	}
 	for (size_t i = 0; i < count; i++) {
