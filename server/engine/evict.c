@@ -10,6 +10,9 @@
 /* Victims looked at for one slab that is needed; each frees some of its room even when all its objects are kept. */
 #define TRIES_MAX 32
 
+/* Remembered slabs looked at for one to merge, while there is no need. */
+#define SPARED_LOOKS 8
+
 /* Of the memory, at most this many slabs are kept free. */
 #define RESERVE_MAX 128
 
@@ -27,6 +30,22 @@ uint32_t zs_evict_reserve_of_movers(const struct zs_part *part)
 	return zs_evict_reserve(part) * 3 / 4;
 }
 
+/* Takes the first of the remembered slabs, and forgets it; the partition's lock is held. */
+static uint32_t pop_sparse(struct zs_part *part)
+{
+	uint32_t id = part->sparse[part->sparse_first];
+
+	part->sparse_first = (part->sparse_first + 1) % ZS_SPARSE_RING;
+	zs_store(&part->sparse_count, part->sparse_count - 1);
+	return id;
+}
+
+static void push_sparse(struct zs_part *part, uint32_t id)
+{
+	part->sparse[(part->sparse_first + part->sparse_count) % ZS_SPARSE_RING] = id;
+	zs_store(&part->sparse_count, part->sparse_count + 1);
+}
+
 void zs_evict_note_sparse(struct zs_part *part, uint32_t id)
 {
 	if (zs_load(&part->sparse_count) >= ZS_SPARSE_RING) {
@@ -36,10 +55,8 @@ void zs_evict_note_sparse(struct zs_part *part, uint32_t id)
 	if (zs_fetch_or(&zs_frame(part, id)->lifetime, ZS_SLAB_SPARSE) & ZS_SLAB_SPARSE)
 		return;
 	pthread_mutex_lock(&part->lock);
-	if (part->sparse_count < ZS_SPARSE_RING) {
-		part->sparse[(part->sparse_first + part->sparse_count) % ZS_SPARSE_RING] = id;
-		zs_store(&part->sparse_count, part->sparse_count + 1);
-	}
+	if (part->sparse_count < ZS_SPARSE_RING)
+		push_sparse(part, id);
 	pthread_mutex_unlock(&part->lock);
 }
 
@@ -59,20 +76,23 @@ bool zs_evict_is_short(const struct zs_part *part)
  */
 static uint32_t take_sparse(struct zs_part *part)
 {
-	uint64_t spared = zs_evict_is_short(part) ? 0 : ZS_SLAB_LISTED;
+	bool is_short = zs_evict_is_short(part);
+	uint32_t looks = is_short ? ZS_SPARSE_RING : SPARED_LOOKS;
 	uint32_t found = ZS_SLAB_NONE;
 
 	if (!zs_load(&part->sparse_count))
 		return found;
 	pthread_mutex_lock(&part->lock);
-	while (part->sparse_count && found == ZS_SLAB_NONE) {
-		uint32_t id = part->sparse[part->sparse_first];
+	while (part->sparse_count && found == ZS_SLAB_NONE && looks--) {
+		uint32_t id = pop_sparse(part);
 		struct zs_slab *slab = zs_frame(part, id);
-		uint64_t lifetime = zs_fetch_and(&slab->lifetime, ~ZS_SLAB_SPARSE);
+		uint64_t lifetime = zs_load(&slab->lifetime);
 
-		part->sparse_first = (part->sparse_first + 1) % ZS_SPARSE_RING;
-		zs_store(&part->sparse_count, part->sparse_count - 1);
-		if (!(lifetime & ZS_SLAB_SPARSE) || lifetime & spared || !zs_slab_claim(part, id))
+		if (!is_short && lifetime & ZS_SLAB_SPARSE && lifetime & ZS_SLAB_LISTED) {
+			push_sparse(part, id);
+			continue;
+		}
+		if (!(zs_fetch_and(&slab->lifetime, ~ZS_SLAB_SPARSE) & ZS_SLAB_SPARSE) || !zs_slab_claim(part, id))
 			continue;
 		if (zs_slab_is_sparse(slab))
 			found = id;

@@ -104,7 +104,9 @@ static bool hand_step(struct zs_thread *thread, struct zs_part *part)
 				return true;
 			break;
 		default:
-			if (zs_evict_is_short(part) && zs_evict_take_victim(thread, part, &part->hand))
+			/* Nothing that lives is evicted while merging may give room. */
+			if (zs_evict_is_short(part) && !zs_load(&part->sparse_count) &&
+			    zs_evict_take_victim(thread, part, &part->hand))
 				return true;
 		}
 	}

@@ -352,6 +352,47 @@ static void merging_gives_room_back(void **state)
 }
 
 /*
+ * Slabs of many shapes are thinned out to a quarter, and remembered for new objects of their shapes; then come objects
+ * of another one. Their room is found by merging, not by evicting what lives.
+ */
+static void merging_comes_before_eviction(void **state)
+{
+	enum { SHAPES = 20, EACH = 5500, OTHERS = 50000 };
+	struct load load;
+	struct zs_stats s;
+	char prefix[16];
+	char key[32];
+
+	(void)state;
+	begin(&load, 32u << 20, ZS_POLICY_S3FIFO);
+	for (unsigned i = 0; i < SHAPES * EACH; i++) {
+		snprintf(prefix, sizeof(prefix), "shape%02u-", i / EACH);
+		store(&load, prefix, i % EACH, 100 + i / EACH * 10, 0, NULL);
+		if (i % 32 == 0)
+			zs_thread_upkeep(load.f->thread, 50);
+	}
+	for (unsigned i = 0; i < SHAPES * EACH; i++) {
+		int size = snprintf(key, sizeof(key), "shape%02u-%08u", i / EACH, i % EACH);
+
+		if (i % 4)
+			assert_int_equal(zs_delete(load.f->thread, key, (size_t)size, NULL), ZS_OK);
+		if (i % 32 == 0)
+			zs_thread_upkeep(load.f->thread, 50);
+	}
+	for (unsigned i = 0; i < OTHERS; i++) {
+		store(&load, "other", i, 400, 0, NULL);
+		if (i % 32 == 0)
+			zs_thread_upkeep(load.f->thread, 50);
+	}
+	overhead(&load, &s);
+	print_message("  merging: %" PRIu64 " objects live in %" PRIu64 " slabs, %" PRIu64 " moved\n", s.objects,
+		      s.slabs, s.moved_merge);
+	assert_int_equal(s.evicted_objects, 0);
+	assert_int_equal(s.objects, SHAPES * EACH / 4 + OTHERS);
+	end(&load, "merging before eviction");
+}
+
+/*
  * A tenth of the objects is read again and again, and stored again after a miss, while four times the memory streams
  * by once. Returns how many of the last reads were hits, in percent.
  */
@@ -488,8 +529,9 @@ int main(void)
 		cmocka_unit_test(a_plain_fill_wastes_little),	 cmocka_unit_test(ttl_churn_does_not_fragment),
 		cmocka_unit_test(sliding_sessions_stay_compact), cmocka_unit_test(windows_of_groups_are_reused),
 		cmocka_unit_test(sparse_lifetimes_share),	 cmocka_unit_test(merging_gives_room_back),
-		cmocka_unit_test(the_oldest_unused_go),		 cmocka_unit_test(eviction_keeps_what_is_used),
-		cmocka_unit_test(expired_memory_goes_first),	 cmocka_unit_test(no_step_is_long_under_load),
+		cmocka_unit_test(merging_comes_before_eviction), cmocka_unit_test(the_oldest_unused_go),
+		cmocka_unit_test(eviction_keeps_what_is_used),	 cmocka_unit_test(expired_memory_goes_first),
+		cmocka_unit_test(no_step_is_long_under_load),
 	};
 
 	return cmocka_run_group_tests_name("lifetimes", tests, NULL, NULL);
