@@ -24,6 +24,7 @@ static uint64_t operations = 1000000;
 static uint64_t value_size = 128;
 static uint64_t hot_objects = 2000;
 static uint64_t gets_only;
+static uint64_t reads_only;
 static const char *json_path;
 
 static const struct zs_flag flags[] = {
@@ -32,6 +33,7 @@ static const struct zs_flag flags[] = {
 	{ "value-size", ZS_FLAG_NUMBER, &value_size, 16, 4000, "BYTES", "bytes of a value (128)" },
 	{ "hot-objects", ZS_FLAG_NUMBER, &hot_objects, 16, 1e9, "N", "objects of the working set that fits L2 (2000)" },
 	{ "gets-only", ZS_FLAG_NUMBER, &gets_only, 0, 1e10, "N", "only fill, then N gets, for counting cache misses" },
+	{ "reads", ZS_FLAG_NUMBER, &reads_only, 0, 1, "1", "1: only the reads, one thread (0)" },
 	{ "json", ZS_FLAG_TEXT, &json_path, 0, 0, "FILE", "write the figures there, too" },
 };
 
@@ -280,6 +282,7 @@ static const struct subject {
 };
 
 #define SUBJECTS (sizeof(subjects) / sizeof(subjects[0]))
+#define READS 4 /* the first of them */
 
 static void report_scaling(struct bench *b, struct zs_json *json)
 {
@@ -317,11 +320,12 @@ static void report(struct bench *b)
 {
 	double ns[SUBJECTS][ROUNDS];
 	double of_a_miss[SUBJECTS];
+	unsigned count = reads_only ? READS : SUBJECTS;
 	struct zs_json json;
 	struct zs_stats stats;
 
 	for (unsigned r = 0; r < ROUNDS; r++) {
-		for (unsigned s = 0; s < SUBJECTS; s++)
+		for (unsigned s = 0; s < count; s++)
 			ns[s][r] = subjects[s].run(b);
 	}
 	zs_engine_stats(b->engine, &stats);
@@ -329,11 +333,11 @@ static void report(struct bench *b)
 		perror(json_path);
 		exit(1);
 	}
-	for (unsigned s = 0; s < SUBJECTS; s++)
+	for (unsigned s = 0; s < count; s++)
 		of_a_miss[s] = ratio(ns[s], ns[0]);
 	printf("%llu objects of %d + %llu bytes, %llu MB, %s\n", (unsigned long long)stats.objects, KEY_SIZE,
 	       (unsigned long long)value_size, (unsigned long long)(memory >> 20), stats.page_kind);
-	for (unsigned s = 0; s < SUBJECTS; s++) {
+	for (unsigned s = 0; s < count; s++) {
 		double m = median(ns[s], ROUNDS);
 
 		printf("%-26s %7.1f ns %6.2f of a miss\n", subjects[s].name, m, of_a_miss[s]);
@@ -342,7 +346,8 @@ static void report(struct bench *b)
 		if (json_path)
 			zs_json_real(&json, subjects[s].ratio_key, of_a_miss[s]);
 	}
-	report_scaling(b, json_path ? &json : NULL);
+	if (!reads_only)
+		report_scaling(b, json_path ? &json : NULL);
 	if (json_path && !zs_json_close(&json)) {
 		perror(json_path);
 		exit(1);
