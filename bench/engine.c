@@ -18,6 +18,8 @@
 #define KEY_SIZE 16
 #define ROUNDS 15
 #define BATCH 16
+#define DROPS 5
+#define DROP_OBJECTS 1000000u
 
 static uint64_t memory = 1ull << 30;
 static uint64_t operations = 1000000;
@@ -316,6 +318,65 @@ static double ratio(const double *values, const double *misses)
 	return median(ratios, ROUNDS);
 }
 
+/* Milliseconds for ending a group of a million objects at once, in an engine of its own. */
+static double drop_once(struct zs_thread *thread, uint64_t objects)
+{
+	uint8_t key[KEY_SIZE];
+	uint8_t value[4000] = { 0 };
+	struct zs_set set = {
+		.key = key,
+		.key_size = KEY_SIZE,
+		.value = value,
+		.value_size = value_size,
+		.flags = ZS_SET_GROUP,
+		.group = "group",
+		.group_size = 5,
+	};
+	uint64_t dropped = 0;
+	uint64_t begin;
+
+	for (uint64_t i = 0; i < objects; i++) {
+		make_key(key, i);
+		while (zs_set(thread, &set, NULL) == ZS_EAGAIN)
+			zs_thread_upkeep(thread, 100);
+		if (i % 64 == 0)
+			zs_thread_upkeep(thread, 10);
+	}
+	begin = now_ns();
+	zs_drop(thread, "group", 5, &dropped);
+	begin = now_ns() - begin;
+	if (dropped != objects) {
+		fprintf(stderr, "bench-engine: %llu of %llu objects of the group were dropped\n",
+			(unsigned long long)dropped, (unsigned long long)objects);
+		exit(1);
+	}
+	return (double)begin / 1e6;
+}
+
+static void report_drop(struct zs_json *json)
+{
+	struct zs_engine_options options;
+	struct zs_engine *engine;
+	struct zs_thread *thread;
+	double ms[DROPS];
+	char why[256];
+
+	zs_engine_options_init(&options);
+	options.memory = DROP_OBJECTS * (KEY_SIZE + value_size + 16) * 2;
+	if (zs_engine_open(&options, &engine, why, sizeof(why))) {
+		fprintf(stderr, "bench-engine: %s\n", why);
+		exit(1);
+	}
+	thread = zs_thread_attach(engine);
+	for (unsigned i = 0; i < DROPS; i++)
+		ms[i] = drop_once(thread, DROP_OBJECTS);
+	printf("%-26s %7.2f ms\n", "drop of a group of 1 M", median(ms, DROPS));
+	if (json)
+		zs_json_real(json, "drop_ms", median(ms, DROPS));
+	zs_thread_detach(thread);
+	zs_engine_close(engine);
+}
+
 static void report(struct bench *b)
 {
 	double ns[SUBJECTS][ROUNDS];
@@ -346,8 +407,10 @@ static void report(struct bench *b)
 		if (json_path)
 			zs_json_real(&json, subjects[s].ratio_key, of_a_miss[s]);
 	}
-	if (!reads_only)
+	if (!reads_only) {
 		report_scaling(b, json_path ? &json : NULL);
+		report_drop(json_path ? &json : NULL);
+	}
 	if (json_path && !zs_json_close(&json)) {
 		perror(json_path);
 		exit(1);
