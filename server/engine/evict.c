@@ -145,7 +145,7 @@ bool zs_evict_one(struct zs_thread *thread, struct zs_part *part)
 {
 	if (zs_load(&part->dropped) && zs_upkeep_clean_one(thread, part))
 		return true;
-	return merge_one(thread, part) || zs_evict_by_policy(thread, part);
+	return merge_one(thread, part) || zs_upkeep_expire_one(thread, part) || zs_evict_by_policy(thread, part);
 }
 
 int zs_evict_make_room(struct zs_thread *thread, struct zs_part *part)

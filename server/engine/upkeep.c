@@ -68,6 +68,16 @@ bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part)
 	return false;
 }
 
+bool zs_upkeep_expire_one(struct zs_thread *thread, struct zs_part *part)
+{
+	struct zs_hand hand = { .errand = ZS_ERRAND_NONE };
+
+	if (zs_load(&part->sweep_next) >= part->frame_count)
+		return false;
+	sweep(thread, part, &hand);
+	return !zs_hand_is_empty(&hand) && zs_hand_complete(thread, part, &hand);
+}
+
 /* ---- all of it, in turn ---- */
 
 /* False if the round of the sweep is over, and the next one not yet due. */
@@ -92,25 +102,13 @@ static bool hand_step(struct zs_thread *thread, struct zs_part *part)
 		zs_hand_go_on(thread, part, &part->hand);
 		return true;
 	}
-	/* In turn, so that none of the three has to wait for ever. */
-	for (unsigned i = 0; i < 3; i++) {
-		switch (part->turn++ % 3) {
-		case 0:
-			if (sweep_step(thread, part))
-				return true;
-			break;
-		case 1:
-			if (zs_evict_take_sparse(part, &part->hand))
-				return true;
-			break;
-		default:
-			/* Nothing that lives is evicted while merging may give room. */
-			if (zs_evict_is_short(part) && !zs_load(&part->sparse_count) &&
-			    zs_evict_take_victim(thread, part, &part->hand))
-				return true;
-		}
+	/* In turn, so that neither has to wait for ever. */
+	for (unsigned i = 0; i < 2; i++) {
+		if (part->turn++ % 2 ? zs_evict_take_sparse(part, &part->hand) : sweep_step(thread, part))
+			return true;
 	}
-	return false;
+	/* Nothing that lives is evicted while something has expired, or merging may give room. */
+	return zs_evict_is_short(part) && zs_evict_take_victim(thread, part, &part->hand);
 }
 
 static void note_step(struct zs_thread *thread, uint64_t ns)

@@ -14,4 +14,10 @@
 /* Visits one slab that is due, looking through all of them once if need be; for when slabs were just dropped. */
 bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part);
 
+/*
+ * Goes on with the sweep for a step, if its round is not over. True if it found a slab that was due and emptied it. For
+ * writers in need of room.
+ */
+bool zs_upkeep_expire_one(struct zs_thread *thread, struct zs_part *part);
+
 #endif
