@@ -369,7 +369,8 @@ static void test_runs(void **state)
 		size_t size = strlen(whole);
 		uint8_t *copy = malloc(size);
 
-		memcpy(copy, whole, size);
+		for (size_t i = 0; i < size; i++)
+			copy[i] = (uint8_t)whole[i];
 		copy[random_below((uint32_t)size)] = (uint8_t) "*$\r\n0129a"[random_below(9)];
 		copy[random_below((uint32_t)size)] ^= (uint8_t)(1u << random_below(8));
 		check_run(copy, size);
