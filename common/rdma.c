@@ -15,14 +15,20 @@
 /* Looking at descriptors is a system call, polling for completions is none: a busy endpoint does the first rarely. */
 #define LOOK_EVERY_NS 1000000u
 
+/* Completions taken before other things have their turn. */
+#define COMPLETIONS_AT_A_TIME 256u
+
 #define NEVER UINT64_MAX
 
 void zs_rdma_options_init(struct zs_rdma_options *options)
 {
 	*options = (struct zs_rdma_options){
-		.connections = 64,
-		.reads = 64,
+		.connections = 1,
+		.reads = 128,
 		.depth = 16,
+		.window = 8,
+		.receives = 10,
+		.sends = 8,
 		.connect_timeout_ms = 3000,
 		.read_timeout_ms = 1000,
 		.retry_count = 3,
@@ -41,6 +47,9 @@ static int check_options(const struct zs_rdma_options *o, char *why, size_t why_
 		{ "connections", o->connections, 1, 4096 },
 		{ "reads", o->reads, 1, 1024 },
 		{ "depth", o->depth, 1, 128 },
+		{ "window", o->window, ZS_RDMA_WINDOW_MIN, ZS_RDMA_WINDOW_MAX },
+		{ "receives", o->receives, 4, 65536 },
+		{ "sends", o->sends, 1, 65536 },
 		{ "connect_timeout_ms", o->connect_timeout_ms, 1, 600000 },
 		{ "read_timeout_ms", o->read_timeout_ms, 1, 600000 },
 		{ "retry_count", o->retry_count, 0, 6 },
@@ -65,7 +74,7 @@ static int open_descriptors(struct zs_rdma *rdma, char *why, size_t why_size)
 		snprintf(why, why_size, "cannot make the endpoint's descriptors: %s", strerror(errno));
 		return ZS_ESYS;
 	}
-	rdma->events = rdma_create_event_channel();
+	rdma->events = zs_verbs.rdma_create_event_channel();
 	if (!rdma->events) {
 		snprintf(why, why_size, "this machine has no RDMA connection manager: %s", strerror(errno));
 		return ZS_ESYS;
@@ -77,12 +86,26 @@ static int open_descriptors(struct zs_rdma *rdma, char *why, size_t why_size)
 	return ZS_OK;
 }
 
+/* The table of connections by number of their queue pairs, and the buffers. */
+static int make_tables(struct zs_rdma *rdma)
+{
+	uint32_t chains = 1;
+
+	while (chains < rdma->options.connections)
+		chains *= 2;
+	rdma->number_mask = chains - 1;
+	rdma->by_number = calloc(chains, sizeof(rdma->by_number[0]));
+	return rdma->by_number ? zs_rdma_buffers_make(rdma) : ZS_ENOMEM;
+}
+
 int zs_rdma_open(struct zs_rdma **rdma, const struct zs_rdma_options *options, char *why, size_t why_size)
 {
 	struct zs_rdma *r;
 	int error = check_options(options, why, why_size);
 
 	*rdma = NULL;
+	if (!error)
+		error = zs_verbs_load(why, why_size);
 	if (error)
 		return error;
 	r = calloc(1, sizeof(*r) + options->connections * sizeof(r->slots[0]));
@@ -91,12 +114,19 @@ int zs_rdma_open(struct zs_rdma **rdma, const struct zs_rdma_options *options, c
 		return ZS_ENOMEM;
 	}
 	r->options = *options;
+	r->starved_end = &r->starved;
+	/* READs, a window of messages and two empty ones, and one to bind a memory window. */
+	r->requests_max = options->reads + options->window + 3;
 	if (!r->options.clock)
 		r->options.clock = zs_clock_system();
 	r->epoll = -1;
 	r->timer = -1;
 	r->next_deadline_ns = NEVER;
-	error = open_descriptors(r, why, why_size);
+	error = make_tables(r);
+	if (error)
+		snprintf(why, why_size, "%s", zs_error_text(error));
+	else
+		error = open_descriptors(r, why, why_size);
 	if (error)
 		zs_rdma_free(r);
 	else
@@ -114,15 +144,16 @@ void zs_rdma_free(struct zs_rdma *rdma)
 	}
 	zs_rdma_reap(rdma);
 	if (rdma->listener)
-		rdma_destroy_id(rdma->listener);
+		zs_verbs.rdma_destroy_id(rdma->listener);
 	zs_rdma_device_release(rdma);
 	if (rdma->events)
-		rdma_destroy_event_channel(rdma->events);
+		zs_verbs.rdma_destroy_event_channel(rdma->events);
 	if (rdma->timer >= 0)
 		close(rdma->timer);
 	if (rdma->epoll >= 0)
 		close(rdma->epoll);
-	explicit_bzero(rdma->offer.token, sizeof(rdma->offer.token));
+	zs_rdma_buffers_free(rdma);
+	free(rdma->by_number);
 	free(rdma);
 }
 
@@ -136,6 +167,11 @@ const struct zs_clock *zs_rdma_clock(const struct zs_rdma *rdma)
 	return rdma->options.clock;
 }
 
+uint64_t zs_rdma_pinned(const struct zs_rdma *rdma)
+{
+	return rdma->pinned;
+}
+
 /* ---- events ---- */
 
 /* An event is given back before anything is done about it: its identifier may have to be destroyed. */
@@ -145,7 +181,7 @@ static bool take_cm_event(struct zs_rdma *rdma)
 	struct rdma_cm_event copy;
 	uint8_t data[UINT8_MAX];
 
-	if (rdma_get_cm_event(rdma->events, &event))
+	if (zs_verbs.rdma_get_cm_event(rdma->events, &event))
 		return false;
 	copy = *event;
 	if (copy.param.conn.private_data && copy.param.conn.private_data_len) {
@@ -155,7 +191,7 @@ static bool take_cm_event(struct zs_rdma *rdma)
 		copy.param.conn.private_data = data;
 		copy.param.conn.private_data_len = 0;
 	}
-	rdma_ack_cm_event(event);
+	zs_verbs.rdma_ack_cm_event(event);
 	zs_rdma_on_event(rdma, &copy);
 	return true;
 }
@@ -168,31 +204,33 @@ static void break_all(struct zs_rdma *rdma, const char *why)
 	}
 }
 
+/*
+ * All endpoints of a process that use one device see each other's events, and each event is seen by one of them only.
+ * So they are a help and nothing that is relied on: what is another's is left alone, and what is missed is found out by
+ * a request that fails, or by silence.
+ */
 static bool take_async_event(struct zs_rdma *rdma)
 {
 	struct ibv_async_event event;
 	struct zs_rdma_connection *connection = NULL;
 
-	if (!rdma->device.verbs || ibv_get_async_event(rdma->device.verbs, &event))
+	if (!rdma->device.verbs || zs_verbs.ibv_get_async_event(rdma->device.verbs, &event))
 		return false;
 	switch (event.event_type) {
 	case IBV_EVENT_QP_FATAL:
 	case IBV_EVENT_QP_REQ_ERR:
 	case IBV_EVENT_QP_ACCESS_ERR:
 	case IBV_EVENT_COMM_EST:
-	case IBV_EVENT_PATH_MIG:
-	case IBV_EVENT_PATH_MIG_ERR:
-	case IBV_EVENT_SQ_DRAINED:
-	case IBV_EVENT_QP_LAST_WQE_REACHED:
-		connection = event.element.qp->qp_context;
+		connection = zs_rdma_of_number(rdma, event.element.qp->qp_num);
 		break;
 	default:
 		break;
 	}
-	ibv_ack_async_event(&event);
+	zs_verbs.ibv_ack_async_event(&event);
 	if (connection)
 		zs_rdma_on_async(connection, event.event_type);
-	else if (event.event_type == IBV_EVENT_DEVICE_FATAL || event.event_type == IBV_EVENT_CQ_ERR)
+	else if (event.event_type == IBV_EVENT_DEVICE_FATAL || event.event_type == IBV_EVENT_CQ_ERR ||
+		 event.event_type == IBV_EVENT_SRQ_ERR)
 		break_all(rdma, "the RDMA device failed");
 	return true;
 }
@@ -202,9 +240,9 @@ static bool take_wake_up(struct zs_rdma *rdma)
 	struct ibv_cq *cq;
 	void *context;
 
-	if (!rdma->device.channel || ibv_get_cq_event(rdma->device.channel, &cq, &context))
+	if (!rdma->device.channel || zs_verbs.ibv_get_cq_event(rdma->device.channel, &cq, &context))
 		return false;
-	ibv_ack_cq_events(cq, 1);
+	zs_verbs.ibv_ack_cq_events(cq, 1);
 	rdma->device.armed = false;
 	return true;
 }
@@ -234,19 +272,13 @@ static unsigned look(struct zs_rdma *rdma)
 
 /* ---- deadlines ---- */
 
-void zs_rdma_expect_by(struct zs_rdma *rdma, uint64_t deadline_ns)
-{
-	if (deadline_ns < rdma->next_deadline_ns)
-		rdma->next_deadline_ns = deadline_ns;
-}
-
 static uint64_t deadline_of(const struct zs_rdma_connection *c)
 {
 	if (c->state == ZS_RDMA_BROKEN)
 		return NEVER;
 	if (c->state != ZS_RDMA_READY)
 		return c->deadline_ns;
-	return c->first == c->next ? NEVER : c->batches[c->first % c->rdma->options.reads].deadline_ns;
+	return c->first == c->next ? NEVER : c->requests[c->first % c->rdma->requests_max].deadline_ns;
 }
 
 static unsigned meet_deadlines(struct zs_rdma *rdma, uint64_t now_ns)
@@ -264,7 +296,7 @@ static unsigned meet_deadlines(struct zs_rdma *rdma, uint64_t now_ns)
 		if (deadline_of(c) <= now_ns) {
 			count++;
 			if (c->state == ZS_RDMA_READY)
-				zs_rdma_break(c, "a read was not answered within %u ms", rdma->options.read_timeout_ms);
+				zs_rdma_break(c, "the peer did not answer within %u ms", rdma->options.read_timeout_ms);
 			else
 				zs_rdma_break(c, "no connection came about within %u ms",
 					      rdma->options.connect_timeout_ms);
@@ -292,7 +324,7 @@ static void set_timer(struct zs_rdma *rdma)
 
 unsigned zs_rdma_pump(struct zs_rdma *rdma)
 {
-	unsigned count = zs_rdma_take_completions(rdma);
+	unsigned count = zs_rdma_take_completions(rdma, COMPLETIONS_AT_A_TIME);
 	uint64_t now_ns = zs_clock_ns(rdma->options.clock);
 
 	if (now_ns - rdma->looked_ns >= LOOK_EVERY_NS) {

@@ -15,12 +15,10 @@ enum {
 	STATUS_REFUSED = 28, /* InfiniBand: rejected by the peer's program, whose private data says more */
 	/* Waits of the connection manager itself; our own deadline is over before. */
 	RESOLVE_MS = 600000,
+	/* Without end: a peer has no buffer free while it is stopped, and how long we wait is the request's deadline.
+	 */
+	RECEIVER_RETRIES = 7,
 };
-
-static unsigned least(unsigned a, unsigned b)
-{
-	return a < b ? a : b;
-}
 
 /* ---- making and ending ---- */
 
@@ -33,30 +31,28 @@ static struct zs_rdma_connection *new_connection(struct zs_rdma *rdma)
 		index++;
 	if (index == rdma->options.connections)
 		return NULL;
-	c = calloc(1, sizeof(*c) + rdma->options.reads * sizeof(c->batches[0]));
+	c = calloc(1, sizeof(*c) + rdma->requests_max * sizeof(c->requests[0]));
 	if (!c)
 		return NULL;
 	c->rdma = rdma;
 	c->index = index;
 	c->reads_free = rdma->options.reads;
-	c->begun_ns = zs_clock_ns(rdma->options.clock);
-	c->deadline_ns = c->begun_ns + rdma->options.connect_timeout_ms * UINT64_C(1000000);
+	c->deadline_ns = zs_clock_ns(rdma->options.clock) + rdma->options.connect_timeout_ms * UINT64_C(1000000);
 	zs_rdma_expect_by(rdma, c->deadline_ns);
 	rdma->slots[index].generation++;
 	rdma->slots[index].connection = c;
 	return c;
 }
 
-/* After this no read of ours goes on and none of the peer's is answered. */
+/* After this no request of ours goes on and none of the peer's is answered. */
 static void take_apart(struct zs_rdma_connection *c)
 {
+	zs_rdma_stream_end(c);
 	if (c->id && (c->state == ZS_RDMA_READY || c->state == ZS_RDMA_BROKEN))
-		rdma_disconnect(c->id);
-	if (c->qp)
-		ibv_destroy_qp(c->qp);
-	c->qp = NULL;
+		zs_verbs.rdma_disconnect(c->id);
+	zs_rdma_queue_pair_destroy(c);
 	if (c->id)
-		rdma_destroy_id(c->id);
+		zs_verbs.rdma_destroy_id(c->id);
 	c->id = NULL;
 }
 
@@ -68,7 +64,7 @@ void zs_rdma_close(struct zs_rdma_connection *c)
 	c->rdma->reaping = true;
 	take_apart(c);
 	c->state = ZS_RDMA_BROKEN;
-	zs_rdma_fail_reads(c);
+	zs_rdma_fail_requests(c);
 }
 
 void zs_rdma_break(struct zs_rdma_connection *c, const char *format, ...)
@@ -87,7 +83,7 @@ void zs_rdma_break(struct zs_rdma_connection *c, const char *format, ...)
 	va_end(arguments);
 	take_apart(c);
 	c->state = ZS_RDMA_BROKEN;
-	zs_rdma_fail_reads(c);
+	zs_rdma_fail_requests(c);
 	if (!c->closed)
 		c->handler.ended(c->handler.context, c, why);
 }
@@ -100,7 +96,6 @@ void zs_rdma_reap(struct zs_rdma *rdma)
 
 		if (!c || !c->closed)
 			continue;
-		explicit_bzero(&c->hello, sizeof(c->hello));
 		free(c);
 		rdma->slots[i].connection = NULL;
 	}
@@ -112,75 +107,33 @@ void zs_rdma_revoke(struct zs_rdma_connection *c)
 
 	if (c->state == ZS_RDMA_BROKEN)
 		return;
-	if (ibv_modify_qp(c->qp, &attributes, IBV_QP_STATE)) {
+	if (!c->qp || zs_verbs.ibv_modify_qp(c->qp, &attributes, IBV_QP_STATE)) {
 		take_apart(c);
-		zs_rdma_fail_reads(c);
+		zs_rdma_fail_requests(c);
 	}
 	c->state = ZS_RDMA_BROKEN;
 }
 
-static void become_ready(struct zs_rdma_connection *c)
+static void set_windows(struct zs_rdma_connection *c, const struct zs_rdma_hello *peer)
 {
+	c->peer_window = peer->window;
+	c->may_send = peer->window;
+}
+
+static void copy_address(const struct sockaddr *from, struct sockaddr_in *to)
+{
+	*to = (struct sockaddr_in){ .sin_family = AF_INET };
+	if (from->sa_family == AF_INET)
+		memcpy(to, from, sizeof(*to));
+}
+
+void zs_rdma_become_ready(struct zs_rdma_connection *c)
+{
+	copy_address(&c->id->route.addr.src_addr, &c->local);
+	copy_address(&c->id->route.addr.dst_addr, &c->peer);
 	c->state = ZS_RDMA_READY;
 	c->introduced = true;
 	c->handler.opened(c->handler.context, c);
-}
-
-/* ---- queue pairs ---- */
-
-static int make_queue_pair(struct zs_rdma_connection *c)
-{
-	struct ibv_qp_init_attr attributes = {
-		.qp_context = c,
-		.send_cq = c->rdma->device.cq,
-		.recv_cq = c->rdma->device.cq,
-		/* One receive request cannot be avoided with some devices; nothing is ever received. */
-		.cap = { .max_send_wr = c->rdma->options.reads,
-			 .max_recv_wr = 1,
-			 .max_send_sge = 1,
-			 .max_recv_sge = 1 },
-		.qp_type = IBV_QPT_RC,
-	};
-
-	c->qp = ibv_create_qp(c->rdma->device.pd, &attributes);
-	return c->qp ? 0 : errno;
-}
-
-/* By the connection manager's values, but for the peer's rights and the depth of READs. */
-static int move_to(struct zs_rdma_connection *c, enum ibv_qp_state state)
-{
-	struct ibv_qp_attr attributes = { .qp_state = state };
-	int mask;
-
-	if (rdma_init_qp_attr(c->id, &attributes, &mask))
-		return errno;
-	attributes.qp_access_flags = 0;
-	if (mask & IBV_QP_MAX_DEST_RD_ATOMIC)
-		attributes.max_dest_rd_atomic = c->introduced ? 0 : (uint8_t)c->depth;
-	if (mask & IBV_QP_MAX_QP_RD_ATOMIC)
-		attributes.max_rd_atomic = c->introduced ? (uint8_t)c->depth : 0;
-	return ibv_modify_qp(c->qp, &attributes, mask);
-}
-
-static int start_queue_pair(struct zs_rdma_connection *c)
-{
-	static const enum ibv_qp_state states[] = { IBV_QPS_INIT, IBV_QPS_RTR, IBV_QPS_RTS };
-
-	for (unsigned i = 0; i < 3; i++) {
-		int error = move_to(c, states[i]);
-
-		if (error)
-			return error;
-	}
-	return 0;
-}
-
-/* Only for a session that is authenticated. */
-static int allow_reads(struct zs_rdma_connection *c)
-{
-	struct ibv_qp_attr attributes = { .qp_state = IBV_QPS_RTS, .qp_access_flags = IBV_ACCESS_REMOTE_READ };
-
-	return ibv_modify_qp(c->qp, &attributes, IBV_QP_STATE | IBV_QP_ACCESS_FLAGS);
 }
 
 /* An adapter's own default differs from one to the other, up to minutes. */
@@ -188,7 +141,7 @@ static int set_patience(struct zs_rdma_connection *c)
 {
 	uint8_t timeout = (uint8_t)c->rdma->options.ack_timeout;
 
-	return rdma_set_option(c->id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof(timeout));
+	return zs_verbs.rdma_set_option(c->id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &timeout, sizeof(timeout));
 }
 
 /* ---- the node's side ---- */
@@ -199,35 +152,35 @@ int zs_rdma_listen(struct zs_rdma *rdma, const struct sockaddr_in *address, cons
 	struct sockaddr_in copy = *address;
 	int error = ZS_ESYS;
 
-	if (rdma->listener || !offer->arena_size || offer->arena_size % ZS_FRAME_SIZE || !offer->quarantine_ms) {
-		snprintf(why, why_size, "an endpoint listens once, and offers whole frames with a quarantine");
+	if (rdma->listener || !offer->arena_size || offer->arena_size % ZS_FRAME_SIZE) {
+		snprintf(why, why_size, "an endpoint listens once, and offers whole frames");
 		return ZS_EINVAL;
 	}
 	rdma->offer = *offer;
-	if (rdma_create_id(rdma->events, &rdma->listener, NULL, RDMA_PS_TCP)) {
+	if (zs_verbs.rdma_create_id(rdma->events, &rdma->listener, NULL, RDMA_PS_TCP)) {
 		snprintf(why, why_size, "cannot listen by RDMA: %s", strerror(errno));
 		return ZS_ESYS;
 	}
-	if (rdma_bind_addr(rdma->listener, (struct sockaddr *)&copy)) {
+	if (zs_verbs.rdma_bind_addr(rdma->listener, (struct sockaddr *)&copy)) {
 		snprintf(why, why_size, "no RDMA device has this address, or the port is in use: %s", strerror(errno));
 		goto failed;
 	}
 	/* Without an address of its own the listener belongs to no device: that is known with the first request. */
 	if (rdma->listener->verbs) {
-		error = zs_rdma_device_use(rdma, rdma->listener->verbs, why, why_size);
+		error = zs_rdma_device_use(rdma, rdma->listener, why, why_size);
 		if (!error)
-			error = zs_rdma_device_offer(rdma, why, why_size);
+			error = zs_rdma_device_offer(rdma, rdma->listener, why, why_size);
 		if (error)
 			goto failed;
 		error = ZS_ESYS;
 	}
-	if (rdma_listen(rdma->listener, BACKLOG)) {
+	if (zs_verbs.rdma_listen(rdma->listener, BACKLOG)) {
 		snprintf(why, why_size, "cannot listen by RDMA: %s", strerror(errno));
 		goto failed;
 	}
 	return ZS_OK;
 failed:
-	rdma_destroy_id(rdma->listener);
+	zs_verbs.rdma_destroy_id(rdma->listener);
 	rdma->listener = NULL;
 	return error;
 }
@@ -243,84 +196,58 @@ static void refuse(struct zs_rdma *rdma, struct rdma_cm_id *id, enum zs_rdma_ref
 
 	zs_rdma_refusal_make(&refusal, reason);
 	rdma->refused++;
-	rdma_reject(id, &refusal, sizeof(refusal));
-	rdma_destroy_id(id);
-}
-
-/* Takes the same time wherever the first difference is. */
-static bool same_token(const uint8_t *a, const uint8_t *b)
-{
-	uint8_t differ = 0;
-
-	for (unsigned i = 0; i < ZS_RDMA_TOKEN_SIZE; i++)
-		differ |= a[i] ^ b[i];
-	return !differ;
+	zs_verbs.rdma_reject(id, &refusal, sizeof(refusal));
+	zs_verbs.rdma_destroy_id(id);
 }
 
 /* Whether the request is one to be accepted. */
-static bool examine(const struct zs_rdma *rdma, const struct rdma_conn_param *request, enum zs_rdma_refused *reason)
+static bool examine(const struct rdma_conn_param *request, struct zs_rdma_hello *hello, enum zs_rdma_refused *reason)
 {
-	struct zs_rdma_hello hello = { 0 };
 	char why[WHY_MAX];
 
-	if (zs_rdma_hello_check(&hello, request->private_data, request->private_data_len, why, sizeof(why))) {
-		*reason = hello.prefix.size ? ZS_RDMA_REFUSED_LAYOUT : ZS_RDMA_REFUSED_MESSAGE;
-		return false;
-	}
-	*reason = ZS_RDMA_REFUSED_TOKEN;
-	return same_token(hello.token, rdma->offer.token);
-}
-
-static void welcome(struct zs_rdma_connection *c)
-{
-	const struct zs_rdma *rdma = c->rdma;
-
-	zs_rdma_welcome_make(&c->welcome);
-	c->welcome.incarnation = rdma->offer.incarnation;
-	c->welcome.arena_address = (uintptr_t)rdma->offer.arena;
-	c->welcome.arena_size = rdma->offer.arena_size;
-	c->welcome.node_ms = zs_clock_ms(rdma->options.clock);
-	c->welcome.arena_rkey = rdma->arena->rkey;
-	c->welcome.quarantine_ms = rdma->offer.quarantine_ms;
-	c->welcome.lease_ms = rdma->offer.lease_ms;
+	*hello = (struct zs_rdma_hello){ 0 };
+	if (!zs_rdma_hello_check(hello, ZS_RDMA_HELLO, request->private_data, request->private_data_len, why,
+				 sizeof(why)))
+		return true;
+	*reason = hello->prefix.size ? ZS_RDMA_REFUSED_LAYOUT : ZS_RDMA_REFUSED_MESSAGE;
+	return false;
 }
 
 static int accept_request(struct zs_rdma_connection *c, const struct rdma_conn_param *request)
 {
+	struct zs_rdma_hello welcome;
 	struct rdma_conn_param answer = {
-		.private_data = &c->welcome,
-		.private_data_len = sizeof(c->welcome),
-		.rnr_retry_count = 6,
+		.private_data = &welcome,
+		.private_data_len = sizeof(welcome),
+		.rnr_retry_count = RECEIVER_RETRIES,
 	};
-	int error = make_queue_pair(c);
+	int error = zs_rdma_queue_pair_make(c);
 
 	if (!error)
 		error = set_patience(c) ? errno : 0;
-	c->depth = least(request->responder_resources, c->rdma->device.depth_in);
+	c->depth = zs_rdma_least(request->responder_resources, c->rdma->device.depth_in);
 	if (!error)
-		error = start_queue_pair(c);
-	/* The token was right: this is the authentication. Before the answer, or the first READ might be too early. */
-	if (!error)
-		error = allow_reads(c);
+		error = zs_rdma_queue_pair_start(c);
 	if (error)
 		return error;
-	welcome(c);
+	zs_rdma_hello_make(&welcome, ZS_RDMA_WELCOME, c->rdma->options.window);
 	answer.responder_resources = (uint8_t)c->depth;
 	answer.qp_num = c->qp->qp_num;
-	return rdma_accept(c->id, &answer) ? errno : 0;
+	return zs_verbs.rdma_accept(c->id, &answer) ? errno : 0;
 }
 
 static void on_request(struct zs_rdma *rdma, struct rdma_cm_id *id, const struct rdma_conn_param *request)
 {
 	enum zs_rdma_refused reason;
 	struct zs_rdma_connection *c;
+	struct zs_rdma_hello hello;
 	char why[WHY_MAX];
 
-	if (!examine(rdma, request, &reason)) {
+	if (!examine(request, &hello, &reason)) {
 		refuse(rdma, id, reason);
 		return;
 	}
-	if (zs_rdma_device_use(rdma, id->verbs, why, sizeof(why)) || zs_rdma_device_offer(rdma, why, sizeof(why))) {
+	if (zs_rdma_device_use(rdma, id, why, sizeof(why)) || zs_rdma_device_offer(rdma, id, why, sizeof(why))) {
 		refuse(rdma, id, ZS_RDMA_REFUSED_FAILED);
 		return;
 	}
@@ -330,6 +257,8 @@ static void on_request(struct zs_rdma *rdma, struct rdma_cm_id *id, const struct
 		return;
 	}
 	c->state = ZS_RDMA_ACCEPTING;
+	c->accepted = true;
+	set_windows(c, &hello);
 	c->handler = rdma->offer.handler;
 	c->id = id;
 	id->context = c;
@@ -342,9 +271,8 @@ static void on_request(struct zs_rdma *rdma, struct rdma_cm_id *id, const struct
 
 /* ---- the client's side ---- */
 
-int zs_rdma_connect(struct zs_rdma *rdma, const struct sockaddr_in *address, const uint8_t *token,
-		    const struct zs_rdma_handler *handler, struct zs_rdma_connection **connection, char *why,
-		    size_t why_size)
+int zs_rdma_connect(struct zs_rdma *rdma, const struct sockaddr_in *address, const struct zs_rdma_handler *handler,
+		    struct zs_rdma_connection **connection, char *why, size_t why_size)
 {
 	struct sockaddr_in copy = *address;
 	struct zs_rdma_connection *c = new_connection(rdma);
@@ -356,9 +284,8 @@ int zs_rdma_connect(struct zs_rdma *rdma, const struct sockaddr_in *address, con
 	}
 	c->introduced = true;
 	c->handler = *handler;
-	zs_rdma_hello_make(&c->hello, token);
-	if (rdma_create_id(rdma->events, &c->id, c, RDMA_PS_TCP) ||
-	    rdma_resolve_addr(c->id, NULL, (struct sockaddr *)&copy, RESOLVE_MS)) {
+	if (zs_verbs.rdma_create_id(rdma->events, &c->id, c, RDMA_PS_TCP) ||
+	    zs_verbs.rdma_resolve_addr(c->id, NULL, (struct sockaddr *)&copy, RESOLVE_MS)) {
 		snprintf(why, why_size, "no RDMA device leads to this address: %s", strerror(errno));
 		zs_rdma_close(c);
 		return ZS_ESYS;
@@ -371,54 +298,59 @@ static void on_address(struct zs_rdma_connection *c)
 {
 	char why[WHY_MAX] = "";
 
-	if (zs_rdma_device_use(c->rdma, c->id->verbs, why, sizeof(why)))
+	if (zs_rdma_device_use(c->rdma, c->id, why, sizeof(why)))
 		zs_rdma_break(c, "%s", why);
-	else if (set_patience(c) || rdma_resolve_route(c->id, RESOLVE_MS))
+	else if (set_patience(c) || zs_verbs.rdma_resolve_route(c->id, RESOLVE_MS))
 		zs_rdma_break(c, "cannot look for a route: %s", strerror(errno));
 }
 
 static void on_route(struct zs_rdma_connection *c)
 {
+	struct zs_rdma_hello hello;
 	struct rdma_conn_param request = {
-		.private_data = &c->hello,
-		.private_data_len = sizeof(c->hello),
+		.private_data = &hello,
+		.private_data_len = sizeof(hello),
 		.initiator_depth = (uint8_t)c->rdma->device.depth_out,
 		.retry_count = (uint8_t)c->rdma->options.retry_count,
-		.rnr_retry_count = 6,
+		.rnr_retry_count = RECEIVER_RETRIES,
 	};
-	int error = make_queue_pair(c);
+	int error = zs_rdma_queue_pair_make(c);
 
 	if (error) {
 		zs_rdma_break(c, "cannot make a queue pair: %s", strerror(error));
 		return;
 	}
+	zs_rdma_hello_make(&hello, ZS_RDMA_HELLO, c->rdma->options.window);
 	request.qp_num = c->qp->qp_num;
 	c->state = ZS_RDMA_CONNECTING;
-	if (rdma_connect(c->id, &request))
+	if (zs_verbs.rdma_connect(c->id, &request))
 		zs_rdma_break(c, "cannot ask for a connection: %s", strerror(errno));
 }
 
 static void on_response(struct zs_rdma_connection *c, const struct rdma_conn_param *response)
 {
+	struct zs_rdma_hello welcome;
 	char why[WHY_MAX];
 	int error;
 
-	if (zs_rdma_welcome_check(&c->welcome, response->private_data, response->private_data_len, why, sizeof(why))) {
+	if (zs_rdma_hello_check(&welcome, ZS_RDMA_WELCOME, response->private_data, response->private_data_len, why,
+				sizeof(why))) {
 		zs_rdma_break(c, "%s", why);
 		return;
 	}
-	c->depth = least(response->initiator_depth, c->rdma->device.depth_out);
+	set_windows(c, &welcome);
+	c->depth = zs_rdma_least(response->initiator_depth, c->rdma->device.depth_out);
 	if (!c->depth) {
 		zs_rdma_break(c, "the node's device answers no READs");
 		return;
 	}
-	error = start_queue_pair(c);
-	if (!error && rdma_establish(c->id))
+	error = zs_rdma_queue_pair_start(c);
+	if (!error && zs_verbs.rdma_establish(c->id))
 		error = errno;
 	if (error)
 		zs_rdma_break(c, "cannot set up the queue pair: %s", strerror(error));
 	else
-		become_ready(c);
+		zs_rdma_become_ready(c);
 }
 
 static void on_refusal(struct zs_rdma_connection *c, int status, const struct rdma_conn_param *answer)
@@ -452,7 +384,7 @@ static void on_connection_event(struct zs_rdma_connection *c, const struct rdma_
 		break;
 	case RDMA_CM_EVENT_ESTABLISHED:
 		if (c->state == ZS_RDMA_ACCEPTING)
-			become_ready(c);
+			zs_rdma_become_ready(c);
 		break;
 	case RDMA_CM_EVENT_REJECTED:
 		on_refusal(c, event->status, data);
@@ -469,7 +401,7 @@ static void on_connection_event(struct zs_rdma_connection *c, const struct rdma_
 	case RDMA_CM_EVENT_ADDR_CHANGE:
 		break;
 	default:
-		zs_rdma_break(c, "%s (%s)", rdma_event_str(event->event),
+		zs_rdma_break(c, "%s (%s)", zs_verbs.rdma_event_str(event->event),
 			      strerror(event->status < 0 ? -event->status : event->status));
 		break;
 	}
@@ -488,23 +420,13 @@ void zs_rdma_on_event(struct zs_rdma *rdma, const struct rdma_cm_event *event)
 void zs_rdma_on_async(struct zs_rdma_connection *c, enum ibv_event_type type)
 {
 	/* The peer's first message came before the last one of the connection manager, which may be lost. */
-	if (type == IBV_EVENT_COMM_EST && c->state == ZS_RDMA_ACCEPTING)
-		rdma_notify(c->id, type);
+	if (type == IBV_EVENT_COMM_EST && c->accepted && c->id)
+		zs_verbs.rdma_notify(c->id, type);
 	else if (type == IBV_EVENT_QP_FATAL || type == IBV_EVENT_QP_REQ_ERR || type == IBV_EVENT_QP_ACCESS_ERR)
-		zs_rdma_break(c, "%s", ibv_event_type_str(type));
+		zs_rdma_break(c, "%s", zs_verbs.ibv_event_type_str(type));
 }
 
 /* ---- what is known of one ---- */
-
-const struct zs_rdma_welcome *zs_rdma_connection_welcome(const struct zs_rdma_connection *c)
-{
-	return &c->welcome;
-}
-
-uint64_t zs_rdma_connection_begun_ns(const struct zs_rdma_connection *c)
-{
-	return c->begun_ns;
-}
 
 unsigned zs_rdma_connection_depth(const struct zs_rdma_connection *c)
 {
@@ -514,4 +436,19 @@ unsigned zs_rdma_connection_depth(const struct zs_rdma_connection *c)
 bool zs_rdma_connection_is_ready(const struct zs_rdma_connection *c)
 {
 	return c->state == ZS_RDMA_READY;
+}
+
+void zs_rdma_connection_set_context(struct zs_rdma_connection *c, void *context)
+{
+	c->handler.context = context;
+}
+
+void zs_rdma_connection_peer(const struct zs_rdma_connection *c, struct sockaddr_in *address)
+{
+	*address = c->peer;
+}
+
+void zs_rdma_connection_local(const struct zs_rdma_connection *c, struct sockaddr_in *address)
+{
+	*address = c->local;
 }

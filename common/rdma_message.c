@@ -10,25 +10,21 @@
 #define MAGIC_WELCOME 0x454d4f434c575a00ull
 #define MAGIC_REFUSAL 0x4c41535546455a00ull
 
-/* No adapter reaches further, and no machine has more. */
-#define ADDRESS_MAX (UINT64_C(1) << 57)
-#define QUARANTINE_MAX_MS 10000u
-
 static void make_prefix(struct zs_rdma_prefix *prefix, uint64_t magic, size_t size)
 {
 	*prefix = (struct zs_rdma_prefix){ magic, ZS_RDMA_PROTOCOL, (uint16_t)size, ZS_LAYOUT_VERSION };
 }
 
-void zs_rdma_hello_make(struct zs_rdma_hello *hello, const uint8_t *token)
+static uint64_t magic_of(enum zs_rdma_greeting kind)
 {
-	make_prefix(&hello->prefix, MAGIC_HELLO, sizeof(*hello));
-	memcpy(hello->token, token, sizeof(hello->token));
+	return kind == ZS_RDMA_HELLO ? MAGIC_HELLO : MAGIC_WELCOME;
 }
 
-void zs_rdma_welcome_make(struct zs_rdma_welcome *welcome)
+void zs_rdma_hello_make(struct zs_rdma_hello *hello, enum zs_rdma_greeting kind, uint32_t window)
 {
-	make_prefix(&welcome->prefix, MAGIC_WELCOME, sizeof(*welcome));
-	welcome->zero = 0;
+	make_prefix(&hello->prefix, magic_of(kind), sizeof(*hello));
+	hello->window = window;
+	hello->zero = 0;
 }
 
 void zs_rdma_refusal_make(struct zs_rdma_refusal *refusal, enum zs_rdma_refused reason)
@@ -69,45 +65,24 @@ static int copy(void *message, size_t wanted, uint64_t magic, const void *data, 
 	return ZS_OK;
 }
 
-static int check_layout(const struct zs_rdma_prefix *prefix, char *why, size_t why_size)
+int zs_rdma_hello_check(struct zs_rdma_hello *hello, enum zs_rdma_greeting kind, const void *data, size_t size,
+			char *why, size_t why_size)
 {
-	if (prefix->layout == ZS_LAYOUT_VERSION)
-		return ZS_OK;
-	snprintf(why, why_size, "the peer's layout version is %u, ours is %u", prefix->layout, ZS_LAYOUT_VERSION);
-	return ZS_EPROTO;
-}
+	struct zs_rdma_hello copied;
+	int error = copy(&copied, sizeof(copied), magic_of(kind), data, size, why, why_size);
 
-int zs_rdma_hello_check(struct zs_rdma_hello *hello, const void *data, size_t size, char *why, size_t why_size)
-{
-	int error = copy(hello, sizeof(*hello), MAGIC_HELLO, data, size, why, why_size);
-
-	return error ? error : check_layout(&hello->prefix, why, why_size);
-}
-
-int zs_rdma_welcome_check(struct zs_rdma_welcome *welcome, const void *data, size_t size, char *why, size_t why_size)
-{
-	int error = copy(welcome, sizeof(*welcome), MAGIC_WELCOME, data, size, why, why_size);
-
-	if (!error)
-		error = check_layout(&welcome->prefix, why, why_size);
 	if (error)
 		return error;
-	if (welcome->arena_size < ZS_FRAME_SIZE || welcome->arena_size % ZS_FRAME_SIZE ||
-	    welcome->arena_size > ADDRESS_MAX || welcome->arena_address > ADDRESS_MAX) {
-		snprintf(why, why_size, "the node offers %llu bytes at %llx, which is no arena",
-			 (unsigned long long)welcome->arena_size, (unsigned long long)welcome->arena_address);
+	if (copied.window < ZS_RDMA_WINDOW_MIN || copied.window > ZS_RDMA_WINDOW_MAX || copied.zero) {
+		snprintf(why, why_size, "the peer takes %u messages at a time; %u to %u are possible", copied.window,
+			 ZS_RDMA_WINDOW_MIN, ZS_RDMA_WINDOW_MAX);
 		return ZS_EPROTO;
 	}
-	if (!welcome->quarantine_ms || welcome->quarantine_ms > QUARANTINE_MAX_MS) {
-		snprintf(why, why_size, "the node's quarantine is %u ms; 1 to %u are possible", welcome->quarantine_ms,
-			 QUARANTINE_MAX_MS);
-		return ZS_EPROTO;
-	}
-	if (welcome->zero) {
-		snprintf(why, why_size, "the node's welcome has %x where 0 belongs", welcome->zero);
-		return ZS_EPROTO;
-	}
-	return ZS_OK;
+	*hello = copied;
+	if (hello->prefix.layout == ZS_LAYOUT_VERSION)
+		return ZS_OK;
+	snprintf(why, why_size, "the peer's layout version is %u, ours is %u", hello->prefix.layout, ZS_LAYOUT_VERSION);
+	return ZS_EPROTO;
 }
 
 int zs_rdma_refusal_check(struct zs_rdma_refusal *refusal, const void *data, size_t size, char *why, size_t why_size)

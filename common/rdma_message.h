@@ -2,9 +2,11 @@
  * What the two ends of an RDMA connection tell each other while it is made: the private data of the connection
  * manager's messages. Nothing of it is believed before it was checked here.
  *
- *   client -> node  hello     which layout it can read, and the token that proves who it is
- *   node -> client  welcome   where the arena is, how long reads may take, a first lease
+ *   client -> node  hello     which layout it can read, and how many messages it takes
+ *   node -> client  welcome   how many messages the node takes
  *   node -> client  refusal   why there is no welcome
+ *
+ * Who the client is, and what it may do, is told over the connection.
  *
  * Integers are little-endian. The connection manager pads what it sends with zeros up to a fixed size, so a message
  * carries its own size, and only zeros may follow it.
@@ -15,8 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ZS_RDMA_PROTOCOL 1u
-#define ZS_RDMA_TOKEN_SIZE 16u
+#define ZS_RDMA_PROTOCOL 2u
 
 struct zs_rdma_prefix {
 	uint64_t magic; /* another one for each kind of message */
@@ -25,28 +26,20 @@ struct zs_rdma_prefix {
 	uint32_t layout;
 };
 
+/* Hello and welcome are one shape with two magic numbers. */
 struct zs_rdma_hello {
 	struct zs_rdma_prefix prefix;
-	uint8_t token[ZS_RDMA_TOKEN_SIZE];
-};
-
-struct zs_rdma_welcome {
-	struct zs_rdma_prefix prefix;
-	uint64_t incarnation;
-	uint64_t arena_address; /* as READs name it */
-	uint64_t arena_size;
-	uint64_t node_ms; /* the node's time */
-	uint32_t arena_rkey;
-	uint32_t quarantine_ms;
-	uint32_t lease_ms;
+	uint32_t window; /* messages that its sender takes before it has said so, ZS_RDMA_WINDOW_MIN to _MAX */
 	uint32_t zero;
 };
+
+#define ZS_RDMA_WINDOW_MIN 2u
+#define ZS_RDMA_WINDOW_MAX 64u
 
 /* X(name, text) */
 #define ZS_RDMA_REFUSALS(X)                                                      \
 	X(MESSAGE, "the node cannot read what this client sent when connecting") \
 	X(LAYOUT, "the node's memory has another layout version")                \
-	X(TOKEN, "the token is wrong")                                           \
 	X(FULL, "the node has as many connections as it may have")               \
 	X(FAILED, "the node could not set up the connection; see its log")
 
@@ -67,19 +60,21 @@ struct zs_rdma_refusal {
 #define ZS_RDMA_REQUEST_MAX 56u
 _Static_assert(sizeof(struct zs_rdma_hello) <= ZS_RDMA_REQUEST_MAX, "a hello fits a connection request");
 
-void zs_rdma_hello_make(struct zs_rdma_hello *hello, const uint8_t *token);
+enum zs_rdma_greeting {
+	ZS_RDMA_HELLO,
+	ZS_RDMA_WELCOME,
+};
 
-/* Fills in the prefix; the rest is the caller's. */
-void zs_rdma_welcome_make(struct zs_rdma_welcome *welcome);
+void zs_rdma_hello_make(struct zs_rdma_hello *hello, enum zs_rdma_greeting kind, uint32_t window);
 void zs_rdma_refusal_make(struct zs_rdma_refusal *refusal, enum zs_rdma_refused reason);
 
 /*
  * Copies a message out of the `size` bytes that came, which may be any bytes. ZS_OK; else ZS_EPROTO, and in `why` what
- * is wrong with it, and nothing is copied. But a hello or welcome that is right but for its layout version is ZS_EPROTO
- * and copied.
+ * is wrong with it, and nothing is copied. But a hello that is right but for its layout version is ZS_EPROTO and
+ * copied.
  */
-int zs_rdma_hello_check(struct zs_rdma_hello *hello, const void *data, size_t size, char *why, size_t why_size);
-int zs_rdma_welcome_check(struct zs_rdma_welcome *welcome, const void *data, size_t size, char *why, size_t why_size);
+int zs_rdma_hello_check(struct zs_rdma_hello *hello, enum zs_rdma_greeting kind, const void *data, size_t size,
+			char *why, size_t why_size);
 int zs_rdma_refusal_check(struct zs_rdma_refusal *refusal, const void *data, size_t size, char *why, size_t why_size);
 
 /* For people. Never NULL. */

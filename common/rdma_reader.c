@@ -1,7 +1,6 @@
 #include "common/rdma_reader.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +24,7 @@ struct zs_rdma_reader {
 	struct zs_rdma *rdma;
 	const struct zs_clock *clock;
 	struct zs_rdma_connection *connection;
+	struct zs_rdma_session session;
 	enum zs_rdma_reader_state state;
 	char why[WHY_MAX];
 	unsigned tries;
@@ -38,19 +38,12 @@ struct zs_rdma_reader {
 	struct zs_rdma_get gets[];
 };
 
-__attribute__((format(printf, 2, 3))) static void go_down(struct zs_rdma_reader *r, const char *format, ...)
+void zs_rdma_reader_end(struct zs_rdma_reader *r, const char *why)
 {
-	struct zs_rdma_connection *connection = r->connection;
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(r->why, sizeof(r->why), format, arguments);
-	va_end(arguments);
+	snprintf(r->why, sizeof(r->why), "%s", why);
 	r->state = ZS_RDMA_READER_DOWN;
 	r->connection = NULL;
 	zs_remote_revoke(&r->remote);
-	if (connection)
-		zs_rdma_close(connection);
 }
 
 /* ---- gets ---- */
@@ -95,93 +88,76 @@ void zs_rdma_reader_start(struct zs_rdma_get *get, const void *key, size_t key_s
 
 /* ---- the node's superblock ---- */
 
-static void read_superblock(struct zs_rdma_reader *r)
+static int read_superblock(struct zs_rdma_reader *r)
 {
 	struct zs_fetch read = { 0, ZS_FRAME_SIZE, r->landing->superblock };
 	int error = zs_rdma_read(r->connection, r->memory, &read, 1, r);
 
-	if (error)
-		go_down(r, "cannot read the node's superblock: %s", zs_error_text(error));
-	else
-		r->reads++;
+	r->reads += !error;
+	return error;
 }
 
 static void superblock_done(struct zs_rdma_reader *r)
 {
-	const struct zs_rdma_welcome *welcome = zs_rdma_connection_welcome(r->connection);
+	const struct zs_rdma_session *session = &r->session;
 	char why[WHY_MAX];
 	int error =
-	    zs_remote_init(&r->remote, r->landing->superblock, welcome->arena_size, r->locations, why, sizeof(why));
+	    zs_remote_init(&r->remote, r->landing->superblock, session->target.size, r->locations, why, sizeof(why));
 
-	if (error == ZS_EAGAIN && ++r->tries < TRIES_MAX) {
-		read_superblock(r);
+	if (error == ZS_EAGAIN && ++r->tries < TRIES_MAX && !read_superblock(r))
 		return;
-	}
 	if (error) {
-		go_down(r, "%s", why);
+		zs_rdma_reader_end(r, why);
 		return;
 	}
-	if (r->remote.incarnation != welcome->incarnation ||
-	    r->remote.quarantine_ns != welcome->quarantine_ms * UINT64_C(1000000)) {
-		go_down(r, "the node's memory is not that of the node that answered");
+	if (r->remote.incarnation != session->incarnation ||
+	    r->remote.quarantine_ns != session->quarantine_ms * UINT64_C(1000000)) {
+		zs_rdma_reader_end(r, "the node's memory is not that of the node that answered");
 		return;
 	}
-	zs_remote_lease(&r->remote, zs_rdma_connection_begun_ns(r->connection), welcome->lease_ms * UINT64_C(1000000),
-			welcome->node_ms);
+	zs_remote_lease(&r->remote, session->sent_ns, session->lease_ms * UINT64_C(1000000), session->node_ms);
 	r->state = ZS_RDMA_READER_READY;
 }
 
-/* ---- the connection ---- */
+/* ---- the session ---- */
 
-static void on_opened(void *context, struct zs_rdma_connection *connection)
+void zs_rdma_reader_done(struct zs_rdma_reader *r, void *read, bool ok)
 {
-	struct zs_rdma_reader *r = context;
-
-	r->connection = connection;
-	if (!r->memory && zs_rdma_memory_add(r->rdma, r->landing, r->landing_size, &r->memory))
-		go_down(r, "cannot register %zu bytes of memory (see ulimit -l)", r->landing_size);
-	else
-		read_superblock(r);
-}
-
-static void on_ended(void *context, struct zs_rdma_connection *connection, const char *why)
-{
-	struct zs_rdma_reader *r = context;
-
-	if (r->connection == connection)
-		go_down(r, "%s", why);
-}
-
-/* Reads of a connection that is gone come here too, with failure, before another one can be begun. */
-static void on_done(void *context, void *read, bool ok)
-{
-	struct zs_rdma_reader *r = context;
-
 	if (read != r)
 		get_done(read, ok);
+	else if (r->state != ZS_RDMA_READER_BEGINNING)
+		return; /* of a session that is over */
 	else if (ok)
 		superblock_done(r);
+	else
+		zs_rdma_reader_end(r, "the node's superblock cannot be read");
 }
 
-int zs_rdma_reader_connect(struct zs_rdma_reader *r, const struct sockaddr_in *address, const uint8_t *token, char *why,
-			   size_t why_size)
+int zs_rdma_reader_begin(struct zs_rdma_reader *r, struct zs_rdma_connection *connection,
+			 const struct zs_rdma_session *session, char *why, size_t why_size)
 {
-	struct zs_rdma_handler handler = { on_opened, on_ended, on_done, r };
 	int error;
 
-	go_down(r, "connecting again");
+	if (zs_rdma_aim(connection, &session->target) || session->target.size < ZS_FRAME_SIZE ||
+	    session->target.size % ZS_FRAME_SIZE) {
+		snprintf(why, why_size, "the node offers %llu bytes at %llx, which is no arena",
+			 (unsigned long long)session->target.size, (unsigned long long)session->target.address);
+		return ZS_EPROTO;
+	}
+	zs_rdma_reader_end(r, "a session begins");
+	r->connection = connection;
+	r->session = *session;
 	r->tries = 0;
-	error = zs_rdma_connect(r->rdma, address, token, &handler, &r->connection, why, why_size);
-	if (error)
-		go_down(r, "%s", why);
-	else
-		r->state = ZS_RDMA_READER_CONNECTING;
-	return error;
-}
-
-void zs_rdma_reader_disconnect(struct zs_rdma_reader *r)
-{
-	go_down(r, "disconnected");
+	error = r->memory ? ZS_OK : zs_rdma_memory_add(r->rdma, r->landing, r->landing_size, &r->memory);
+	if (!error)
+		error = read_superblock(r);
+	if (error) {
+		snprintf(why, why_size, "cannot read the node's superblock: %s", zs_error_text(error));
+		zs_rdma_reader_end(r, why);
+		return error;
+	}
+	r->state = ZS_RDMA_READER_BEGINNING;
+	return ZS_OK;
 }
 
 /* ---- making and freeing ---- */
@@ -216,7 +192,6 @@ void zs_rdma_reader_free(struct zs_rdma_reader *r)
 {
 	if (!r)
 		return;
-	go_down(r, "freed");
 	zs_rdma_memory_remove(r->memory);
 	zs_locations_free(r->locations);
 	free(r->landing);

@@ -1,6 +1,7 @@
 /*
  * Reads a node's objects by RDMA READ, without the node's processor: the machine of reader_steps.h, whose fetches this
- * driver posts, over one connection of an endpoint.
+ * driver posts over one connection of an endpoint. The connection is its owner's, who has asked the node for a session
+ * over it (ZS.ATTACH), passes the ends of READs on, and renews the lease.
  *
  * A reader holds some gets, each for one key at a time, so that many can be under way at once. It changes while the
  * endpoint is pumped and belongs to the endpoint's thread.
@@ -14,9 +15,19 @@
 struct zs_rdma_reader;
 
 enum zs_rdma_reader_state {
-	ZS_RDMA_READER_DOWN, /* not connected; zs_rdma_reader_why tells why */
-	ZS_RDMA_READER_CONNECTING,
+	ZS_RDMA_READER_DOWN, /* no session; zs_rdma_reader_why tells why */
+	ZS_RDMA_READER_BEGINNING,
 	ZS_RDMA_READER_READY,
+};
+
+/* What the node said of a session. */
+struct zs_rdma_session {
+	struct zs_rdma_target target;
+	uint64_t incarnation;
+	uint64_t sent_ns; /* the time of the endpoint's clock before it was asked */
+	uint64_t lease_ms;
+	uint64_t node_ms; /* the node's time when it answered */
+	uint64_t quarantine_ms;
 };
 
 struct zs_rdma_get {
@@ -31,22 +42,26 @@ struct zs_rdma_get {
  */
 struct zs_rdma_reader *zs_rdma_reader_new(struct zs_rdma *rdma, unsigned gets, size_t location_memory);
 
-/* Ends the connection too. NULL is allowed. Not from within the pump. */
+/* NULL is allowed. No read is under way any more: the connection is closed. */
 void zs_rdma_reader_free(struct zs_rdma_reader *reader);
 
 /*
- * Begins to connect, and to read what has to be known of the node. An earlier connection is ended: what is under way
- * on it ends with ZS_ASK_FAILED. ZS_OK, or an error of zs_rdma_connect and `why`. Not from within the pump.
+ * Begins to read over a connection that is ready. First it reads what has to be known of the node; the state tells when
+ * that is done. An earlier session is over. ZS_OK, ZS_EPROTO (what the node said makes no sense), ZS_ENOMEM, or
+ * ZS_EAGAIN (the connection has no room for a READ), and `why`.
  */
-int zs_rdma_reader_connect(struct zs_rdma_reader *reader, const struct sockaddr_in *address, const uint8_t *token,
-			   char *why, size_t why_size);
+int zs_rdma_reader_begin(struct zs_rdma_reader *reader, struct zs_rdma_connection *connection,
+			 const struct zs_rdma_session *session, char *why, size_t why_size);
 
-/* Ends the connection: from now on every get asks the node. Not from within the pump. */
-void zs_rdma_reader_disconnect(struct zs_rdma_reader *reader);
+/* The session is over, for this reason: from now on every get asks the node. Those under way end by themselves. */
+void zs_rdma_reader_end(struct zs_rdma_reader *reader, const char *why);
+
+/* What the connection's handler is told by `done`. */
+void zs_rdma_reader_done(struct zs_rdma_reader *reader, void *read, bool ok);
 
 enum zs_rdma_reader_state zs_rdma_reader_state(const struct zs_rdma_reader *reader);
 
-/* Why it is down; empty if it never was connected. */
+/* Why it is down; empty if there never was a session. */
 const char *zs_rdma_reader_why(const struct zs_rdma_reader *reader);
 
 /* What is known of the node; for leases that are granted later. Means something while the reader is ready. */

@@ -8,6 +8,7 @@
 
 #include "common/rdma.h"
 #include "server/engine/internal.h"
+#include "test/rig/rdma_session.h"
 #include "test/rig/rdma_truth.h"
 
 enum {
@@ -16,6 +17,16 @@ enum {
 	LEASE_MS = 4000,
 	BURST = 16,
 	SESSIONS = 8,
+	ECHO_MAX = 64 << 10, /* more than a client sends before it has to wait */
+	PAUSES = 8,	     /* one in so many messages is followed by a pause */
+};
+
+/* A connection; what is to be sent back is kept while the stream takes no more. */
+struct guest {
+	struct zs_rdma_connection *connection; /* NULL: free */
+	bool paused;
+	size_t used;
+	uint8_t echo[ECHO_MAX];
 };
 
 struct node {
@@ -23,7 +34,7 @@ struct node {
 	struct zs_engine *engine;
 	struct zs_thread *thread;
 	struct zs_rdma *rdma;
-	struct zs_rdma_connection *sessions[SESSIONS];
+	struct guest guests[SESSIONS];
 	uint64_t random;
 };
 
@@ -93,19 +104,32 @@ static void fill(struct node *node)
 
 /* ---- sessions ---- */
 
+static struct guest *guest_of(struct node *node, const struct zs_rdma_connection *connection)
+{
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		if (node->guests[i].connection == connection)
+			return &node->guests[i];
+	}
+	give_up("keep a session", "it has more than it allows, or an unknown one");
+}
+
 static void on_opened(void *context, struct zs_rdma_connection *connection)
 {
 	struct node *node = context;
+	struct guest *guest = guest_of(node, NULL);
 
 	atomic_fetch_add(&node->truth->opened, 1);
 	atomic_fetch_add(&node->truth->sessions, 1);
-	for (unsigned i = 0; i < SESSIONS; i++) {
-		if (!node->sessions[i]) {
-			node->sessions[i] = connection;
-			return;
-		}
-	}
-	give_up("keep a session", "it has more than it allows");
+	guest->connection = connection;
+	guest->paused = false;
+	guest->used = 0;
+}
+
+static void forget(struct node *node, struct guest *guest)
+{
+	zs_rdma_close(guest->connection);
+	guest->connection = NULL;
+	atomic_fetch_sub(&node->truth->sessions, 1);
 }
 
 static void on_ended(void *context, struct zs_rdma_connection *connection, const char *why)
@@ -113,13 +137,77 @@ static void on_ended(void *context, struct zs_rdma_connection *connection, const
 	struct node *node = context;
 
 	(void)why;
-	for (unsigned i = 0; i < SESSIONS; i++) {
-		if (node->sessions[i] != connection)
-			continue;
-		node->sessions[i] = NULL;
-		atomic_fetch_sub(&node->truth->sessions, 1);
+	forget(node, guest_of(node, connection));
+}
+
+static void answer(struct guest *guest, const void *data, size_t size)
+{
+	if (size > ECHO_MAX - guest->used)
+		give_up("echo", "the client sent more than its window");
+	memcpy(guest->echo + guest->used, data, size);
+	guest->used += size;
+}
+
+static void send_echo(struct guest *guest)
+{
+	size_t sent = zs_rdma_send(guest->connection, guest->echo, guest->used);
+
+	guest->used -= sent;
+	memmove(guest->echo, guest->echo + sent, guest->used);
+}
+
+static void grant(struct node *node, struct guest *guest)
+{
+	struct zs_rdma_session session = {
+		.incarnation = node->engine->superblock->incarnation,
+		.lease_ms = LEASE_MS,
+		.node_ms = zs_clock_ms(zs_clock_system()),
+		.quarantine_ms = QUARANTINE_MS,
+	};
+
+	if (zs_rdma_grant(guest->connection, &session.target))
+		give_up("grant reads", "the device refuses");
+	answer(guest, &session, sizeof(session));
+}
+
+static void on_received(void *context, struct zs_rdma_connection *connection, const uint8_t *data, size_t size)
+{
+	struct node *node = context;
+	struct guest *guest = guest_of(node, connection);
+
+	if (size == 1 && *data == GRANT)
+		grant(node, guest);
+	else
+		answer(guest, data, size);
+	if (!guest->paused && draw(&node->random, PAUSES))
+		send_echo(guest);
+	/* What the client sends until it has used up its window has room. */
+	if (guest->used && !guest->paused) {
+		guest->paused = true;
+		zs_rdma_pause(connection);
 	}
-	zs_rdma_close(connection);
+}
+
+static void go_on(struct guest *guest)
+{
+	send_echo(guest);
+	if (guest->used || !guest->paused)
+		return;
+	guest->paused = false;
+	zs_rdma_resume(guest->connection);
+}
+
+static void on_writable(void *context, struct zs_rdma_connection *connection)
+{
+	go_on(guest_of(context, connection));
+}
+
+static void end_pauses(struct node *node)
+{
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		if (node->guests[i].connection && node->guests[i].paused)
+			go_on(&node->guests[i]);
+	}
 }
 
 static void on_done(void *context, void *read, bool ok)
@@ -133,8 +221,8 @@ static void on_done(void *context, void *read, bool ok)
 static void revoke_all(struct node *node)
 {
 	for (unsigned i = 0; i < SESSIONS; i++) {
-		if (node->sessions[i])
-			zs_rdma_revoke(node->sessions[i]);
+		if (node->guests[i].connection)
+			zs_rdma_revoke(node->guests[i].connection);
 	}
 }
 
@@ -142,11 +230,8 @@ static void revoke_all(struct node *node)
 static void close_all(struct node *node)
 {
 	for (unsigned i = 0; i < SESSIONS; i++) {
-		if (!node->sessions[i])
-			continue;
-		zs_rdma_close(node->sessions[i]);
-		node->sessions[i] = NULL;
-		atomic_fetch_sub(&node->truth->sessions, 1);
+		if (node->guests[i].connection)
+			forget(node, &node->guests[i]);
 	}
 }
 
@@ -175,19 +260,19 @@ static void listen_for_readers(struct node *node)
 	struct zs_rdma_offer offer = {
 		.arena = node->engine->arena,
 		.arena_size = node->engine->arena_size,
-		.incarnation = node->engine->superblock->incarnation,
-		.quarantine_ms = QUARANTINE_MS,
-		.lease_ms = LEASE_MS,
-		.handler = { on_opened, on_ended, on_done, node },
+		.handler = { on_opened, on_ended, on_received, on_writable, on_done, node },
 	};
 	char why[256] = "";
 
-	memcpy(offer.token, node->truth->token, sizeof(offer.token));
 	zs_rdma_options_init(&options);
 	options.connections = SESSIONS;
+	/* So few that clients have to wait for them, too. */
+	options.receives = 12;
+	options.sends = 3;
 	if (zs_rdma_open(&node->rdma, &options, why, sizeof(why)) ||
 	    zs_rdma_listen(node->rdma, &node->truth->address, &offer, why, sizeof(why)))
 		give_up("listen", why);
+	atomic_store(&node->truth->has_windows, zs_rdma_has_windows(node->rdma));
 }
 
 static void rest(struct node *node)
@@ -199,6 +284,7 @@ static void rest(struct node *node)
 	if (zs_rdma_arm(node->rdma))
 		poll(&poll_fd, 1, 10);
 	zs_rdma_pump(node->rdma);
+	end_pauses(node);
 	zs_thread_online(node->thread);
 }
 

@@ -5,8 +5,9 @@
  *
  * A node fills its memory and writes to it all the time; this process reads it without the node's help, and proves
  * each value: it is whole, of the right key, not older than the last write that had returned before the read began, not
- * expired. Before and after that: peers that talk nonsense, a wrong token, nobody there, a session that is revoked, a
- * node that is killed. X is the median of ib_read_lat for one READ of OBJECT_SIZE bytes, printed beside ours.
+ * expired. Before and after that: peers that talk nonsense, reads without a session, nobody there, bytes that go there
+ * and back, a session that is revoked, a node that is killed. X is the median of ib_read_lat for one READ of
+ * OBJECT_SIZE bytes, printed beside ours.
  *
  * Needs ZS_RDMA_ADDRESS and ZS_RDMA_DEVICE; a machine without them fails.
  */
@@ -19,11 +20,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/rdma_reader.h"
+#include "test/rig/rdma_plain.h"
+#include "test/rig/rdma_session.h"
 #include "test/rig/rdma_truth.h"
 
 enum {
@@ -32,6 +33,7 @@ enum {
 	NONSENSE = 70,
 	IMPOSTURES = 24,
 	MEASURED = 2000,
+	ECHO_BYTES = 2 << 20,
 	LOCATION_MEMORY = 64 << 10, /* too little for all keys: cold reads never end */
 };
 
@@ -39,6 +41,7 @@ struct client {
 	struct truth *truth;
 	struct zs_rdma *rdma;
 	struct zs_rdma_reader *reader;
+	struct session session;
 	const struct zs_clock *clock;
 	uint64_t random;
 	uint64_t hits, round_trips, reconnections;
@@ -122,32 +125,43 @@ static void order(struct client *c, enum order what)
 	}
 }
 
-/* Until the reader is ready or down; then it says why. */
-static bool connect_to(struct client *c, struct sockaddr_in address, const uint8_t *token)
+/* Until the session is there or over; then it says why. */
+static bool connect_to(struct client *c, struct sockaddr_in address)
 {
-	char why[256] = "";
+	struct session *s = &c->session;
 
-	if (zs_rdma_reader_connect(c->reader, &address, token, why, sizeof(why)))
-		return false;
-	while (zs_rdma_reader_state(c->reader) == ZS_RDMA_READER_CONNECTING) {
+	session_begin(s, address);
+	while (!s->opened && !s->why[0]) {
 		check_children();
 		zs_rdma_pump(c->rdma);
 	}
-	return zs_rdma_reader_state(c->reader) == ZS_RDMA_READER_READY;
+	if (s->opened)
+		session_ask(s);
+	while (!s->why[0] && zs_rdma_reader_state(c->reader) != ZS_RDMA_READER_READY) {
+		check_children();
+		zs_rdma_pump(c->rdma);
+	}
+	return !s->why[0];
 }
 
 static void connect_well(struct client *c)
 {
-	if (!connect_to(c, c->truth->address, c->truth->token))
-		fail("cannot connect: %s", zs_rdma_reader_why(c->reader));
+	if (!connect_to(c, c->truth->address))
+		fail("cannot connect: %s", c->session.why);
 }
 
-static void expect_down(struct client *c, struct sockaddr_in address, const uint8_t *token, const char *reason)
+static void await_end(struct client *c)
 {
-	if (connect_to(c, address, token))
+	while (c->session.connection)
+		zs_rdma_pump(c->rdma);
+}
+
+static void expect_down(struct client *c, struct sockaddr_in address, const char *reason)
+{
+	if (connect_to(c, address))
 		fail("connected, but expected: %s", reason);
-	if (!strstr(zs_rdma_reader_why(c->reader), reason))
-		fail("expected \"%s\", got \"%s\"", reason, zs_rdma_reader_why(c->reader));
+	if (!strstr(c->session.why, reason))
+		fail("expected \"%s\", got \"%s\"", reason, c->session.why);
 }
 
 static void await_sessions(struct client *c, uint64_t count)
@@ -160,24 +174,39 @@ static void await_sessions(struct client *c, uint64_t count)
 
 static void test_refusals(struct client *c)
 {
-	struct sockaddr_in address = c->truth->address;
-	uint8_t token[ZS_RDMA_TOKEN_SIZE];
 	uint64_t refused;
 
-	for (unsigned i = 0; i < ZS_RDMA_TOKEN_SIZE; i += 5) {
-		memcpy(token, c->truth->token, sizeof(token));
-		token[i] ^= 0x10;
-		expect_down(c, address, token, "the token is wrong");
-	}
 	if (send_nonsense(c->truth, NONSENSE) || send_hello_and_vanish(c->truth))
 		fail("see above");
 	connect_well(c);
 	await_sessions(c, 1);
 	refused = atomic_load(&c->truth->refused);
-	if (refused != 4 + 4 * NONSENSE || atomic_load(&c->truth->opened) != 1)
+	if (refused != 4 * NONSENSE || atomic_load(&c->truth->opened) != 1)
 		fail("the node refused %" PRIu64 " and opened %" PRIu64 " sessions", refused,
 		     atomic_load(&c->truth->opened));
-	printf("refused %" PRIu64 " requests with wrong tokens or nonsense\n", refused);
+	printf("refused %" PRIu64 " requests that were nonsense\n", refused);
+}
+
+static void open_well(struct client *c, struct plain *plain)
+{
+	plain->rdma = c->rdma;
+	if (plain_open(plain, &c->truth->address))
+		fail("no plain connection: %s", plain->why);
+}
+
+/* Keys of sessions that were or are granted are no use to a connection that was granted nothing. */
+static void test_without_session(struct client *c)
+{
+	struct plain thief = { 0 };
+
+	connect_well(c);
+	open_well(c, &thief);
+	if (zs_rdma_aim(thief.connection, &c->session.answer.target))
+		fail("cannot aim");
+	if (plain_read(&thief))
+		fail("a connection without a session has read");
+	zs_rdma_memory_remove(thief.memory);
+	printf("a connection without a session reads nothing: %s\n", thief.why);
 }
 
 static void test_strange_nodes(struct client *c)
@@ -186,14 +215,14 @@ static void test_strange_nodes(struct client *c)
 
 	address.sin_port = htons(PORT + 1);
 	for (unsigned i = 0; i < IMPOSTURES; i++) {
-		if (connect_to(c, address, c->truth->token))
+		if (connect_to(c, address))
 			fail("connected to an impostor");
 	}
 	address.sin_port = htons(PORT + 2);
-	expect_down(c, address, c->truth->token, "no node listens there");
+	expect_down(c, address, "no node listens there");
 	address = c->truth->address;
 	address.sin_addr.s_addr ^= htonl(0xc8); /* the same network, nobody's address */
-	expect_down(c, address, c->truth->token, "no connection came about");
+	expect_down(c, address, "no connection came about");
 	await_sessions(c, 0);
 	printf("gave up on %u impostors, a closed port and a dead host\n", (unsigned)IMPOSTURES);
 }
@@ -227,60 +256,6 @@ static uint64_t get_still(struct client *c, unsigned key, unsigned *round_trips)
 	if (number_of(key, &get->steps->value, get->steps->data, &what) != 1)
 		fail("key %u, which never changes: %s", key, what);
 	return took_ns;
-}
-
-/* A connection that does nothing but one READ at a time: what the device needs for it, at the same time as the gets. */
-struct plain {
-	struct zs_rdma_connection *connection;
-	struct zs_rdma_memory *memory;
-	bool over;
-	_Alignas(64) uint8_t bytes[OBJECT_SIZE];
-};
-
-static void plain_opened(void *context, struct zs_rdma_connection *connection)
-{
-	((struct plain *)context)->over = zs_rdma_connection_is_ready(connection);
-}
-
-static void plain_ended(void *context, struct zs_rdma_connection *connection, const char *why)
-{
-	(void)context;
-	(void)connection;
-	fail("the plain READs ended: %s", why);
-}
-
-static void plain_done(void *context, void *read, bool ok)
-{
-	(void)read;
-	((struct plain *)context)->over = ok;
-}
-
-static void open_plain(struct client *c, struct plain *plain)
-{
-	struct zs_rdma_handler handler = { plain_opened, plain_ended, plain_done, plain };
-	char why[256] = "";
-
-	if (zs_rdma_connect(c->rdma, &c->truth->address, c->truth->token, &handler, &plain->connection, why,
-			    sizeof(why)))
-		fail("%s", why);
-	while (!plain->over)
-		zs_rdma_pump(c->rdma);
-	if (!zs_rdma_connection_depth(plain->connection) ||
-	    zs_rdma_memory_add(c->rdma, plain->bytes, sizeof(plain->bytes), &plain->memory))
-		fail("cannot register memory");
-}
-
-static uint64_t read_plainly(struct client *c, struct plain *plain)
-{
-	struct zs_fetch fetch = { ZS_FRAME_SIZE, OBJECT_SIZE, plain->bytes };
-	uint64_t began_ns = zs_clock_ns(c->clock);
-
-	plain->over = false;
-	if (zs_rdma_read(plain->connection, plain->memory, &fetch, 1, plain))
-		fail("cannot post a READ");
-	while (!plain->over)
-		zs_rdma_pump(c->rdma);
-	return zs_clock_ns(c->clock) - began_ns;
 }
 
 /* A get of a key whose location is known, or that of no key is; again without a lease, or if it was slow. */
@@ -318,9 +293,13 @@ static void measure(struct client *c, double baseline_us)
 	uint64_t trips[2] = { 0, 0 };
 	double us[3];
 
-	open_plain(c, &plain);
+	open_well(c, &plain);
+	if (plain_ask(&plain))
+		fail("no plain session: %s", plain.why);
 	for (unsigned i = 0; i < MEASURED; i++) {
-		times[0][i] = read_plainly(c, &plain);
+		times[0][i] = plain_read(&plain);
+		if (!times[0][i])
+			fail("plain READs ended: %s", plain.why);
 		times[1][i] = get_surely(c, RACE_KEYS + i % STILL_KEYS, true, &trips[0]);
 		times[2][i] = get_surely(c, RACE_KEYS + i % STILL_KEYS, false, &trips[1]);
 	}
@@ -460,9 +439,8 @@ static void test_revocation(struct client *c)
 	expect_success(c, "before the revocation");
 	order(c, ORDER_REVOKE);
 	expect_failure(c, "after the session was revoked");
-	while (zs_rdma_reader_state(c->reader) != ZS_RDMA_READER_DOWN)
-		zs_rdma_pump(c->rdma);
-	printf("after the revocation: %s\n", zs_rdma_reader_why(c->reader));
+	await_end(c);
+	printf("after the revocation: %s\n", c->session.why);
 	order(c, ORDER_REST);
 	connect_well(c);
 	expect_success(c, "in a new session");
@@ -476,9 +454,8 @@ static void test_killed(struct client *c, struct truth *second)
 	kill(children[SECOND_NODE], SIGKILL);
 	waitpid(children[SECOND_NODE], NULL, 0);
 	children[SECOND_NODE] = 0;
-	while (zs_rdma_reader_state(c->reader) != ZS_RDMA_READER_DOWN)
-		zs_rdma_pump(c->rdma);
-	printf("after the node was killed: %s\n", zs_rdma_reader_why(c->reader));
+	await_end(c);
+	printf("after the node was killed: %s\n", c->session.why);
 	expect_failure(c, "from a node that was killed");
 }
 
@@ -491,8 +468,7 @@ static void test_end(struct client *c)
 	if (waitpid(children[NODE], &status, 0) != children[NODE] || status)
 		fail("the node ended with status %x", (unsigned)status);
 	children[NODE] = 0;
-	while (zs_rdma_reader_state(c->reader) != ZS_RDMA_READER_DOWN)
-		zs_rdma_pump(c->rdma);
+	await_end(c);
 	printf("%" PRIu64 " objects expired on the node\n", atomic_load(&c->truth->expired));
 	if (!atomic_load(&c->truth->expired))
 		fail("nothing expired, so expiry was not tested");
@@ -534,9 +510,6 @@ static struct truth *make_truth(uint16_t port)
 	truth->address.sin_port = htons(port);
 	if (!address || inet_pton(AF_INET, address, &truth->address.sin_addr) != 1)
 		fail("ZS_RDMA_ADDRESS is not the address of an RDMA device");
-	if (getrandom(truth->token, sizeof(truth->token), 0) != sizeof(truth->token))
-		fail("no random numbers");
-	truth->token[ZS_RDMA_TOKEN_SIZE - 1] |= 1; /* so that a hello cut short has another one */
 	return truth;
 }
 
@@ -549,11 +522,14 @@ static void open_client(struct client *c, struct truth *truth)
 	c->clock = zs_clock_system();
 	c->random = 0xc11e47;
 	zs_rdma_options_init(&options);
+	options.connections = 4;
 	if (zs_rdma_open(&c->rdma, &options, why, sizeof(why)))
 		fail("%s", why);
 	c->reader = zs_rdma_reader_new(c->rdma, GETS, LOCATION_MEMORY);
 	if (!c->reader)
 		fail("no memory");
+	c->session.rdma = c->rdma;
+	c->session.reader = c->reader;
 }
 
 int main(int argc, char **argv)
@@ -582,15 +558,20 @@ int main(int argc, char **argv)
 	start_node(SECOND_NODE, second);
 	start_impostor(truth);
 	open_client(&client, truth);
+	printf("memory windows: %s\n", atomic_load(&truth->has_windows) ? "they work, and are used" : "none that work");
 	test_refusals(&client);
-	zs_rdma_reader_disconnect(client.reader);
+	test_without_session(&client);
+	session_close(&client.session);
 	test_strange_nodes(&client);
 	connect_well(&client);
+	if (check_echo(&client.session, ECHO_BYTES, 100000000))
+		fail("see above");
 	measure(&client, baseline_us);
 	race(&client, reads);
 	test_revocation(&client);
 	test_end(&client);
 	test_killed(&client, second);
+	session_close(&client.session);
 	zs_rdma_reader_free(client.reader);
 	zs_rdma_free(client.rdma);
 	end_children();

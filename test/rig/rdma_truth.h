@@ -36,10 +36,10 @@ struct line {
 /* In memory of both processes. */
 struct truth {
 	struct sockaddr_in address;
-	uint8_t token[ZS_RDMA_TOKEN_SIZE];
 	_Atomic bool serving;
 	_Atomic int order;  /* enum order, of the client to the node */
 	_Atomic int obeyed; /* the last one */
+	_Atomic bool has_windows;
 	_Atomic uint64_t writes, deletions, sessions, opened, refused, expired;
 	struct line lines[ALL_KEYS];
 };
@@ -71,6 +71,11 @@ int run_node(struct truth *truth);
 /* Peers that do not behave. Each returns 0, or prints what was wrong. */
 int send_nonsense(const struct truth *truth, unsigned rounds);
 int send_hello_and_vanish(const struct truth *truth);
+
+struct session;
+
+/* Sends so many bytes to the node and compares what comes back; gives up after so many pumps without news. 0 or -1. */
+int check_echo(struct session *session, uint64_t total, unsigned rounds_max);
 
 /* A process that listens at the truth's port + 1 and answers requests with nonsense, until it is killed. */
 void run_impostor(const struct truth *truth);
