@@ -167,6 +167,11 @@ const struct zs_clock *zs_rdma_clock(const struct zs_rdma *rdma)
 	return rdma->options.clock;
 }
 
+unsigned zs_rdma_connections(const struct zs_rdma *rdma)
+{
+	return rdma->connections;
+}
+
 uint64_t zs_rdma_pinned(const struct zs_rdma *rdma)
 {
 	return rdma->pinned;

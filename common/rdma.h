@@ -110,6 +110,9 @@ bool zs_rdma_arm(struct zs_rdma *rdma);
 /* Bytes that are pinned for buffers and registered memory, the arena not included; 0 before a device is in use. */
 uint64_t zs_rdma_pinned(const struct zs_rdma *rdma);
 
+/* How many connections there are, in whatever state. */
+unsigned zs_rdma_connections(const struct zs_rdma *rdma);
+
 /* The name of the device, empty before one is in use. */
 const char *zs_rdma_device_name(const struct zs_rdma *rdma);
 

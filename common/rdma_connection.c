@@ -41,6 +41,7 @@ static struct zs_rdma_connection *new_connection(struct zs_rdma *rdma)
 	zs_rdma_expect_by(rdma, c->deadline_ns);
 	rdma->slots[index].generation++;
 	rdma->slots[index].connection = c;
+	rdma->connections++;
 	return c;
 }
 
@@ -98,6 +99,7 @@ void zs_rdma_reap(struct zs_rdma *rdma)
 			continue;
 		free(c);
 		rdma->slots[i].connection = NULL;
+		rdma->connections--;
 	}
 }
 

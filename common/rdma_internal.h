@@ -110,6 +110,7 @@ struct zs_rdma {
 	struct zs_rdma_connection **starved_end;
 	struct zs_rdma_connection **by_number; /* chains, a power of two of them */
 	uint32_t number_mask;
+	unsigned connections;
 	uint64_t pinned;
 	uint64_t refused;
 	uint64_t looked_ns;	   /* when the descriptors were looked at last */

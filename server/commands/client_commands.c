@@ -54,7 +54,8 @@ static void print_client(struct zs_reply *text, const struct zs_client *c, uint6
 		       c->connection.fd);
 	zs_text_printf(text, " name=%s age=%llu idle=%llu flags=%s%s db=0 sub=0 psub=0 ssub=0 multi=-1",
 		       or_empty(c->name), (unsigned long long)(now_ms - c->created_ms) / 1000,
-		       (unsigned long long)(now_ms > active ? now_ms - active : 0) / 1000, c->is_unix ? "U" : "N",
+		       (unsigned long long)(now_ms > active ? now_ms - active : 0) / 1000,
+		       c->transport == ZS_TRANSPORT_UNIX ? "U" : "N",
 		       atomic_load_explicit(&c->no_evict, memory_order_relaxed) ? "e" : "");
 	zs_text_printf(text,
 		       " qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%zu oll=0 omem=%zu tot-mem=%zu "

@@ -78,6 +78,8 @@ static void print_clients(struct info *info)
 	struct zs_node *node = info->node;
 
 	print_number(info, "zs_shared_memory_sessions", zs_sessions_count(&node->sessions));
+	print_number(info, "zs_rdma_connections", atomic_load_explicit(&node->rdma.connections, memory_order_relaxed));
+	print_number(info, "zs_rdma_refused", atomic_load_explicit(&node->rdma.refused, memory_order_relaxed));
 	print_number(info, "connected_clients", atomic_load_explicit(&node->clients, memory_order_relaxed));
 	print_number(info, "cluster_connections", 0);
 	print_number(info, "maxclients", (uint64_t)zs_node_setting(node, ZS_SET_MAXCLIENTS));
@@ -139,6 +141,8 @@ static void print_memory(struct info *info)
 	print_number(info, "zs_outside_bytes", e->outside_bytes);
 	LINE(info, "zs_overhead_per_object:%.2f",
 	     e->objects ? (double)(used - e->payload_bytes) / (double)e->objects : 0);
+	print_number(info, "zs_rdma_pinned_bytes",
+		     atomic_load_explicit(&info->node->rdma.pinned, memory_order_relaxed));
 	print_number(info, "zs_slabs", e->slabs);
 	print_number(info, "zs_open_slabs", e->open_slabs);
 	print_number(info, "zs_groups", e->groups);

@@ -9,6 +9,7 @@ int zs_engine_share(const struct zs_engine *engine, struct zs_share *share)
 	if (!engine->sealed)
 		return ZS_ESYS;
 	share->fd = engine->memfd;
+	share->base = engine->arena;
 	share->size = engine->arena_size;
 	share->incarnation = engine->superblock->incarnation;
 	share->lease_offset = offsetof(struct zs_superblock, lease);

@@ -1,6 +1,5 @@
 #include "server/net/client.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,6 +16,9 @@
 
 /* How long a connection that we end may take to read its last replies. */
 #define DRAIN_MS 1000
+
+/* How many leases long an RDMA connection may be silent. */
+#define RDMA_SILENCE_LEASES 10
 
 /* A longer receive has several commands, which prefetch for each other. */
 #define EXPECTED_MAX 256
@@ -59,15 +61,13 @@ static void unlink_stalled(struct zs_worker *w, struct zs_client *c)
 	c->stall_listed = false;
 }
 
-static void set_socket_options(const struct zs_node *node, int fd, bool is_unix)
+static void set_socket_options(const struct zs_node *node, int fd)
 {
 	int keepalive = (int)zs_node_setting(node, ZS_SET_TCP_KEEPALIVE);
 	int interval = keepalive / 3 ? keepalive / 3 : 1;
 	int count = 3;
 	int on = 1;
 
-	if (is_unix)
-		return;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (!keepalive)
 		return;
@@ -92,20 +92,16 @@ static void forget_client(struct zs_worker *w)
 	atomic_fetch_sub_explicit(&w->node->clients, 1, memory_order_relaxed);
 }
 
-void zs_client_accept(struct zs_worker *worker, int fd)
+static struct zs_client *new_client(struct zs_worker *worker, enum zs_transport_kind transport)
 {
 	struct zs_node *node = worker->node;
 	struct zs_client *c = calloc(1, sizeof(*c));
-	int error;
 
-	if (!c) {
-		close(fd);
-		forget_client(worker);
-		return;
-	}
+	if (!c)
+		return NULL;
 	c->worker = worker;
 	c->id = atomic_fetch_add_explicit(&node->next_client_id, 1, memory_order_relaxed) + 1;
-	c->is_unix = socket_is_unix(fd);
+	c->transport = transport;
 	c->pass_fd = -1;
 	c->authenticated = !zs_password_is_set(node);
 	c->created_ms = worker->now_ms;
@@ -113,7 +109,21 @@ void zs_client_accept(struct zs_worker *worker, int fd)
 	atomic_store_explicit(&c->protocol, 2, memory_order_relaxed);
 	zs_reply_init(&c->reply, 0);
 	zs_reply_init(&c->sending, 0);
-	set_socket_options(node, fd, c->is_unix);
+	return c;
+}
+
+void zs_client_accept(struct zs_worker *worker, int fd)
+{
+	struct zs_client *c = new_client(worker, socket_is_unix(fd) ? ZS_TRANSPORT_UNIX : ZS_TRANSPORT_TCP);
+	int error;
+
+	if (!c) {
+		close(fd);
+		forget_client(worker);
+		return;
+	}
+	if (c->transport == ZS_TRANSPORT_TCP)
+		set_socket_options(worker->node, fd);
 	error = zs_loop_add(worker->loop, &c->connection, fd);
 	if (error) {
 		zs_log(ZS_LOG_WARN, "a connection could not be served", zs_log_text("error", strerror(error)));
@@ -123,6 +133,28 @@ void zs_client_accept(struct zs_worker *worker, int fd)
 		return;
 	}
 	link_client(worker, c);
+}
+
+struct zs_client *zs_client_adopt(struct zs_worker *worker, struct zs_rdma_connection *rdma,
+				  const struct zs_carrier *carrier)
+{
+	struct zs_node *node = worker->node;
+	uint64_t most = (uint64_t)zs_node_setting(node, ZS_SET_MAXCLIENTS);
+	struct zs_client *c = NULL;
+
+	if (atomic_fetch_add_explicit(&node->clients, 1, memory_order_relaxed) < most)
+		c = new_client(worker, ZS_TRANSPORT_RDMA);
+	if (!c) {
+		atomic_fetch_sub_explicit(&node->clients, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&node->rejected, 1, memory_order_relaxed);
+		return NULL;
+	}
+	atomic_fetch_add_explicit(&worker->clients_count, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&node->accepted, 1, memory_order_relaxed);
+	c->rdma = rdma;
+	zs_loop_adopt(&c->connection, carrier);
+	link_client(worker, c);
+	return c;
 }
 
 void zs_client_close(struct zs_client *c)
@@ -185,6 +217,10 @@ void zs_client_reset(struct zs_client *c)
 	atomic_store_explicit(&c->protocol, 2, memory_order_relaxed);
 	atomic_store_explicit(&c->no_evict, false, memory_order_relaxed);
 	zs_client_set_text(c, &c->name, 0, 0);
+	zs_session_end(&c->worker->node->sessions, &c->session);
+	/* What may be read over it cannot be taken back but with the connection. */
+	if (c->reads_by_rdma)
+		zs_client_close_after_reply(c);
 }
 
 bool zs_client_text_is_valid(const uint8_t *data, size_t size)
@@ -233,7 +269,8 @@ static void begin_drain(struct zs_client *c)
 {
 	c->draining = true;
 	c->drain_deadline_ms = c->worker->now_ms + DRAIN_MS;
-	shutdown(c->connection.fd, SHUT_WR);
+	if (c->connection.fd >= 0)
+		shutdown(c->connection.fd, SHUT_WR);
 	zs_loop_resume(c->worker->loop, &c->connection);
 	if (c->connection.ended)
 		zs_client_close(c);
@@ -521,9 +558,20 @@ void zs_client_retry(struct zs_client *c)
 		zs_loop_resume(c->worker->loop, &c->connection);
 }
 
+/* A host that is gone says nothing, and over RDMA nobody tells us. Our clients renew their leases. */
+static uint64_t rdma_idle_ms(const struct zs_client *c, uint64_t idle_ms)
+{
+	uint64_t most = (uint64_t)zs_node_setting(c->worker->node, ZS_SET_LEASE) * RDMA_SILENCE_LEASES;
+
+	return idle_ms && idle_ms < most ? idle_ms : most;
+}
+
 void zs_client_check_age(struct zs_client *c, uint64_t now_ms, uint64_t idle_ms)
 {
 	uint64_t active = atomic_load_explicit(&c->active_ms, memory_order_relaxed);
+
+	if (c->transport == ZS_TRANSPORT_RDMA)
+		idle_ms = rdma_idle_ms(c, idle_ms);
 
 	if (c->draining) {
 		if (now_ms >= c->drain_deadline_ms)
@@ -532,49 +580,6 @@ void zs_client_check_age(struct zs_client *c, uint64_t now_ms, uint64_t idle_ms)
 		zs_count(&c->worker->stats->idle_closed, 1);
 		zs_client_close(c);
 	}
-}
-
-/* ---- addresses ---- */
-
-static void print_address(const struct sockaddr_storage *address, char *text, size_t size)
-{
-	char host[INET6_ADDRSTRLEN] = "?";
-
-	if (address->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
-
-		inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof(host));
-		snprintf(text, size, "[%s]:%u", host, ntohs(v6->sin6_port));
-	} else {
-		const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-
-		inet_ntop(AF_INET, &v4->sin_addr, host, sizeof(host));
-		snprintf(text, size, "%s:%u", host, ntohs(v4->sin_port));
-	}
-}
-
-static void print_end(const struct zs_client *c, int (*get)(int, struct sockaddr *, socklen_t *), char *text,
-		      size_t size)
-{
-	struct sockaddr_storage address = { 0 };
-	socklen_t length = sizeof(address);
-
-	if (c->is_unix)
-		snprintf(text, size, "%s:0", c->worker->node->listeners.unix_path);
-	else if (get(c->connection.fd, (struct sockaddr *)&address, &length))
-		snprintf(text, size, "?:0");
-	else
-		print_address(&address, text, size);
-}
-
-void zs_client_peer(const struct zs_client *c, char *text, size_t size)
-{
-	print_end(c, getpeername, text, size);
-}
-
-void zs_client_local(const struct zs_client *c, char *text, size_t size)
-{
-	print_end(c, getsockname, text, size);
 }
 
 const struct zs_loop_handler zs_client_handler = {

@@ -19,6 +19,14 @@
 #include "server/net/worker.h"
 #include "server/node/sessions.h"
 
+struct zs_rdma_connection;
+
+enum zs_transport_kind {
+	ZS_TRANSPORT_TCP,
+	ZS_TRANSPORT_UNIX,
+	ZS_TRANSPORT_RDMA,
+};
+
 struct zs_client {
 	struct zs_connection connection; /* first */
 	struct zs_worker *worker;
@@ -45,9 +53,11 @@ struct zs_client {
 	bool reply_off;	   /* CLIENT REPLY OFF */
 	bool reply_skip;   /* CLIENT REPLY SKIP: this command's reply is not sent */
 	bool reply_skip_next;
-	bool is_unix; /* shared, constant */
-	int pass_fd;  /* goes out with the next replies; -1: none */
-	struct zs_session session;
+	enum zs_transport_kind transport; /* shared, constant */
+	int pass_fd;			  /* goes out with the next replies; -1: none */
+	struct zs_session session;	  /* that reads by a mapping */
+	struct zs_rdma_connection *rdma;  /* shared; NULL: not by RDMA, or closed */
+	bool reads_by_rdma;
 	uint64_t drain_deadline_ms;
 
 	/* shared */
@@ -66,6 +76,10 @@ struct zs_client {
 
 /* Takes over a connected socket; closes it if that cannot be. Owner's thread only, as all below but the last two. */
 void zs_client_accept(struct zs_worker *worker, int fd);
+
+/* Takes over a connection of the worker's RDMA endpoint; NULL if that cannot be, and then it is still the caller's. */
+struct zs_client *zs_client_adopt(struct zs_worker *worker, struct zs_rdma_connection *rdma,
+				  const struct zs_carrier *carrier);
 
 /* The callbacks of the loop. */
 extern const struct zs_loop_handler zs_client_handler;

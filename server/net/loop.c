@@ -60,8 +60,18 @@ void zs_loop_close_all(struct zs_loop *loop)
 
 int zs_loop_add(struct zs_loop *loop, struct zs_connection *connection, int fd)
 {
-	*connection = (struct zs_connection){ .fd = fd, .receiving = true };
+	*connection = (struct zs_connection){ .carrier = &loop->backend->carrier, .fd = fd, .receiving = true };
 	return loop->backend->add(loop, connection, fd);
+}
+
+void zs_loop_adopt(struct zs_connection *connection, const struct zs_carrier *carrier)
+{
+	*connection = (struct zs_connection){ .carrier = carrier, .fd = -1, .receiving = true };
+}
+
+int zs_loop_watch(struct zs_loop *loop, int fd)
+{
+	return loop->backend->watch(loop, fd);
 }
 
 void zs_loop_pause(struct zs_loop *loop, struct zs_connection *connection)
@@ -69,7 +79,7 @@ void zs_loop_pause(struct zs_loop *loop, struct zs_connection *connection)
 	if (!connection->receiving || connection->closing)
 		return;
 	connection->receiving = false;
-	loop->backend->pause(loop, connection);
+	connection->carrier->pause(loop, connection);
 }
 
 void zs_loop_resume(struct zs_loop *loop, struct zs_connection *connection)
@@ -77,12 +87,12 @@ void zs_loop_resume(struct zs_loop *loop, struct zs_connection *connection)
 	if (connection->receiving || connection->closing || connection->ended)
 		return;
 	connection->receiving = true;
-	loop->backend->resume(loop, connection);
+	connection->carrier->resume(loop, connection);
 }
 
 void zs_loop_send(struct zs_loop *loop, struct zs_connection *connection, const uint8_t *data, size_t size)
 {
-	loop->backend->send(loop, connection, data, size);
+	connection->carrier->send(loop, connection, data, size);
 }
 
 void zs_loop_close(struct zs_loop *loop, struct zs_connection *connection)
@@ -90,7 +100,7 @@ void zs_loop_close(struct zs_loop *loop, struct zs_connection *connection)
 	if (connection->closing)
 		return;
 	connection->closing = true;
-	loop->backend->close(loop, connection);
+	connection->carrier->close(loop, connection);
 }
 
 void zs_loop_wait(struct zs_loop *loop, unsigned timeout_ms)
@@ -123,7 +133,8 @@ void zs_loop_release_all(struct zs_loop *loop)
 		struct zs_connection *connection = loop->released;
 
 		loop->released = connection->next_released;
-		close(connection->fd);
+		if (connection->fd >= 0)
+			close(connection->fd);
 		connection->fd = -1;
 		loop->handler.released(loop->handler.context, connection);
 	}

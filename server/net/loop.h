@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct zs_loop;
+struct zs_connection;
 
 enum zs_loop_kind {
 	ZS_LOOP_AUTO, /* io_uring if the kernel grants it */
@@ -20,9 +21,21 @@ enum zs_loop_kind {
 	ZS_LOOP_EPOLL,
 };
 
+/*
+ * What carries a connection's bytes: the loop itself those of sockets, something else those of other connections. The
+ * functions are those below of the same names.
+ */
+struct zs_carrier {
+	void (*pause)(struct zs_loop *loop, struct zs_connection *connection);
+	void (*resume)(struct zs_loop *loop, struct zs_connection *connection);
+	void (*send)(struct zs_loop *loop, struct zs_connection *connection, const uint8_t *data, size_t size);
+	void (*close)(struct zs_loop *loop, struct zs_connection *connection);
+};
+
 /* What the loop knows of a connection; its owner embeds it. */
 struct zs_connection {
-	int fd;
+	const struct zs_carrier *carrier;
+	int fd;		  /* -1: none, the carrier is another one */
 	bool receiving;	  /* the owner wants data */
 	bool armed;	  /* a receive request is with the kernel */
 	bool ended;	  /* the stream is over: nothing will be received any more */
@@ -77,6 +90,15 @@ void zs_loop_close_all(struct zs_loop *loop);
 /* Begins to receive on a connected, non-blocking socket. 0 or an errno. */
 int zs_loop_add(struct zs_loop *loop, struct zs_connection *connection, int fd);
 
+/* Takes up a connection that something else carries, which calls the handler itself, from the loop's thread. */
+void zs_loop_adopt(struct zs_connection *connection, const struct zs_carrier *carrier);
+
+/*
+ * Lets waits end when a descriptor is readable, one for a loop, without a callback. The descriptor stays open as long
+ * as the loop. ZS_OK or ZS_ESYS (errno).
+ */
+int zs_loop_watch(struct zs_loop *loop, int fd);
+
 /* Stops to receive; what is on its way already may still come. Resume undoes it. */
 void zs_loop_pause(struct zs_loop *loop, struct zs_connection *connection);
 void zs_loop_resume(struct zs_loop *loop, struct zs_connection *connection);
@@ -104,10 +126,8 @@ struct zs_loop_backend {
 	int (*open)(const struct zs_loop_handler *handler, struct zs_loop **loop);
 	void (*close_all)(struct zs_loop *loop);
 	int (*add)(struct zs_loop *loop, struct zs_connection *connection, int fd);
-	void (*pause)(struct zs_loop *loop, struct zs_connection *connection);
-	void (*resume)(struct zs_loop *loop, struct zs_connection *connection);
-	void (*send)(struct zs_loop *loop, struct zs_connection *connection, const uint8_t *data, size_t size);
-	void (*close)(struct zs_loop *loop, struct zs_connection *connection);
+	int (*watch)(struct zs_loop *loop, int fd);
+	struct zs_carrier carrier;
 	void (*wait)(struct zs_loop *loop, unsigned timeout_ms);
 	size_t (*dispatch)(struct zs_loop *loop);
 };

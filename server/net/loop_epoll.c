@@ -82,6 +82,14 @@ static int add(struct zs_loop *loop, struct zs_connection *c, int fd)
 	return epoll_ctl(self(loop)->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? errno : 0;
 }
 
+/* Its events lead to the loop itself, which is nobody's connection. */
+static int watch(struct zs_loop *loop, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = loop };
+
+	return epoll_ctl(self(loop)->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? ZS_ESYS : ZS_OK;
+}
+
 static void pause_or_resume(struct zs_loop *loop, struct zs_connection *c)
 {
 	update(self(loop), c);
@@ -169,6 +177,8 @@ static void handle(struct epoll_loop *e, const struct epoll_event *event)
 		e->loop.handler.woken(e->loop.handler.context);
 		return;
 	}
+	if (event->data.ptr == e)
+		return;
 	if (!c->closing && c->writing && (event->events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		send_some(e, c);
 	if (c->closing || c->ended)
@@ -195,10 +205,8 @@ const struct zs_loop_backend zs_loop_epoll = {
 	.open = open_epoll,
 	.close_all = close_all,
 	.add = add,
-	.pause = pause_or_resume,
-	.resume = pause_or_resume,
-	.send = send_all,
-	.close = close_connection,
+	.watch = watch,
+	.carrier = { pause_or_resume, pause_or_resume, send_all, close_connection },
 	.wait = wait_events,
 	.dispatch = dispatch,
 };

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -24,8 +25,8 @@
 /* Replies of at least this size are sent without a request to the ring. */
 #define SEND_NOW 2048u
 
-/* The low bits of user_data; the rest is the connection. */
-enum tag { TAG_RECEIVE, TAG_SEND, TAG_WAKE, TAG_IGNORE, TAG_MASK = 3 };
+/* The low bits of user_data; the rest is the connection, or the loop. */
+enum tag { TAG_RECEIVE, TAG_SEND, TAG_WAKE, TAG_WATCH, TAG_IGNORE, TAG_MASK = 7 };
 
 struct uring_loop {
 	struct zs_loop loop; /* first */
@@ -33,6 +34,8 @@ struct uring_loop {
 	struct io_uring_buf_ring *buffer_ring;
 	uint8_t *buffers;
 	uint64_t wake_count;
+	int watched_fd; /* -1: none */
+	bool watching;	/* a request to poll it is with the kernel */
 	struct io_uring_cqe *batch[BATCH];
 };
 
@@ -135,6 +138,7 @@ static int open_uring(const struct zs_loop_handler *handler, struct zs_loop **lo
 	if (!u)
 		return ZS_ENOMEM;
 	u->loop = (struct zs_loop){ .backend = &zs_loop_uring, .handler = *handler };
+	u->watched_fd = -1;
 	u->loop.wake_fd = eventfd(0, EFD_CLOEXEC);
 	if (u->loop.wake_fd < 0) {
 		error = errno;
@@ -190,6 +194,21 @@ static int add(struct zs_loop *loop, struct zs_connection *c, int fd)
 	(void)fd;
 	arm_receive(self(loop), c);
 	return 0;
+}
+
+static int watch(struct zs_loop *loop, int fd)
+{
+	self(loop)->watched_fd = fd;
+	return ZS_OK;
+}
+
+/* Once for each wait that sleeps: it is asked whether the descriptor is readable, not whether it becomes so. */
+static void arm_watch(struct uring_loop *u)
+{
+	if (u->watched_fd < 0 || u->watching)
+		return;
+	io_uring_prep_poll_add(new_request(u, u, TAG_WATCH), u->watched_fd, POLLIN);
+	u->watching = true;
 }
 
 static void pause_receive(struct zs_loop *loop, struct zs_connection *c)
@@ -252,10 +271,12 @@ static void wait_events(struct zs_loop *loop, unsigned timeout_ms)
 	struct __kernel_timespec timeout = { .tv_sec = timeout_ms / 1000,
 					     .tv_nsec = (long long)(timeout_ms % 1000) * 1000000 };
 
-	if (timeout_ms == 0)
+	if (timeout_ms == 0) {
 		io_uring_submit_and_get_events(&u->ring);
-	else
-		io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &timeout, 0);
+		return;
+	}
+	arm_watch(u);
+	io_uring_submit_and_wait_timeout(&u->ring, &cqe, 1, &timeout, 0);
 }
 
 static void one_request_less(struct uring_loop *u, struct zs_connection *c)
@@ -340,6 +361,9 @@ static void complete(struct uring_loop *u, const struct io_uring_cqe *cqe)
 		arm_wake(u);
 		u->loop.handler.woken(u->loop.handler.context);
 		break;
+	case TAG_WATCH:
+		u->watching = false;
+		break;
 	default:
 		break;
 	}
@@ -410,10 +434,8 @@ const struct zs_loop_backend zs_loop_uring = {
 	.open = open_uring,
 	.close_all = close_all,
 	.add = add,
-	.pause = pause_receive,
-	.resume = resume_receive,
-	.send = send_all,
-	.close = close_connection,
+	.watch = watch,
+	.carrier = { pause_receive, resume_receive, send_all, close_connection },
 	.wait = wait_events,
 	.dispatch = dispatch,
 };

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "server/net/client.h"
+#include "server/net/rdma.h"
 #include "server/node/node.h"
 #include "server/node/ticks.h"
 
@@ -201,6 +202,7 @@ static void close_clients(struct zs_worker *w)
 
 static void one_round(struct zs_worker *w, unsigned timeout_ms)
 {
+	timeout_ms = zs_rdma_service_before_wait(w, timeout_ms);
 	if (timeout_ms)
 		zs_thread_offline(w->engine_thread);
 	zs_loop_wait(w->loop, timeout_ms);
@@ -229,7 +231,7 @@ static void serve(struct zs_worker *w)
 		size_t events;
 
 		one_round(w, timeout_of(w, more));
-		events = zs_loop_dispatch(w->loop);
+		events = zs_loop_dispatch(w->loop) + zs_rdma_service_pump(w);
 		retry_stalled(w);
 		tick(w);
 		more = upkeep(w);
@@ -254,6 +256,12 @@ static int open_worker(struct zs_worker *w)
 		return ENOMEM;
 	if (zs_loop_open(w->node->loop_kind, &handler, &w->loop)) {
 		int error = errno ? errno : ENOMEM;
+
+		zs_thread_detach(w->engine_thread);
+		return error;
+	}
+	if (zs_rdma_service_attach(w)) {
+		int error = errno;
 
 		zs_thread_detach(w->engine_thread);
 		return error;

@@ -21,6 +21,7 @@
 
 struct zs_client;
 struct zs_node;
+struct zs_rdma;
 
 /* Buffers of connections that have something to say; most of the time few need one. */
 #define ZS_BLOCK_SIZE 16384u
@@ -46,6 +47,7 @@ struct zs_worker {
 	int start_error; /* an errno; set before `started` */
 	struct zs_loop *loop;
 	struct zs_thread *engine_thread;
+	struct zs_rdma *rdma; /* the node's endpoint, if this worker has it */
 	struct zs_resp_arguments arguments;
 	struct zs_blocks blocks;
 	struct zs_stats_of_worker *stats;

@@ -219,11 +219,16 @@ int zs_node_open(struct zs_node *node, char *why, size_t why_size)
 	fit_maxclients(node);
 	zs_sessions_open(&node->sessions, node->engine, (uint64_t)zs_node_setting(node, ZS_SET_LEASE),
 			 (uint64_t)zs_node_setting(node, ZS_SET_QUARANTINE), node->listeners.unix_path);
-	result = start_workers(node, why, why_size);
+	result = zs_rdma_service_open(node, why, why_size);
 	if (result)
 		goto close_sessions;
+	result = start_workers(node, why, why_size);
+	if (result)
+		goto close_rdma;
 	log_listeners(node);
 	return ZS_OK;
+close_rdma:
+	zs_rdma_service_close(node);
 close_sessions:
 	zs_sessions_close(&node->sessions);
 close_engine:
@@ -247,6 +252,7 @@ void zs_node_close(struct zs_node *node)
 {
 	zs_listeners_close(&node->listeners);
 	stop_workers(node, node->workers_count);
+	zs_rdma_service_close(node);
 	zs_sessions_close(&node->sessions);
 	zs_engine_close(node->engine);
 	zs_slowlog_free(&node->slowlog);

@@ -14,6 +14,7 @@
 #include "server/engine/engine.h"
 #include "server/net/listener.h"
 #include "server/net/loop.h"
+#include "server/net/rdma.h"
 #include "server/node/latency.h"
 #include "server/node/sessions.h"
 #include "server/node/settings.h"
@@ -44,6 +45,7 @@ struct zs_node {
 	enum zs_loop_kind loop_kind;
 	struct zs_listeners listeners;
 	struct zs_sessions sessions;
+	struct zs_rdma_service rdma;
 
 	struct zs_worker *workers;
 	unsigned workers_count;

@@ -124,6 +124,12 @@ void zs_sessions_close(struct zs_sessions *s)
 	pthread_mutex_destroy(&s->lock);
 }
 
+static void note_granted(struct zs_sessions *s, uint64_t until)
+{
+	if (until > s->granted_until_ns)
+		s->granted_until_ns = until;
+}
+
 /* Gives all sessions leases from now on. False if that could not be recorded; then they end as they are. */
 static bool grant(struct zs_sessions *s, uint64_t now)
 {
@@ -132,7 +138,7 @@ static bool grant(struct zs_sessions *s, uint64_t now)
 	if (!write_record(s, until))
 		return false;
 	s->renewed_ns = now;
-	s->granted_until_ns = until;
+	note_granted(s, until);
 	for (unsigned i = 0; i < ZS_SESSIONS_MAX; i++) {
 		if (s->tags[i])
 			zs_engine_set_lease(s->engine, i, zs_lease_word(until, s->tags[i]));
@@ -191,6 +197,15 @@ void zs_session_end(struct zs_sessions *s, struct zs_session *session)
 		free_session(s, session->index);
 	pthread_mutex_unlock(&s->lock);
 	session->tag = 0;
+}
+
+uint64_t zs_sessions_lease(struct zs_sessions *s)
+{
+	pthread_mutex_lock(&s->lock);
+	zs_engine_expect_readers(s->engine, true);
+	note_granted(s, now_ns() + s->lease_ns);
+	pthread_mutex_unlock(&s->lock);
+	return s->lease_ns / 1000000;
 }
 
 /* A reader whose session ended a moment ago may still copy what it will not believe; memory rests until that is over.

@@ -1,9 +1,10 @@
 /*
- * Sessions of processes on this host that read the arena through a mapping of their own.
+ * Sessions of readers outside of this process.
  *
- * A session has a lease: a word of the superblock that says until when its reads may be believed. The main thread moves
- * all leases on every fifth of their length. So readers stop believing within one length when this process is frozen or
- * killed, and at once when it ends their session.
+ * Those on this host read the arena through a mapping of their own. Such a session has a lease: a word of the
+ * superblock that says until when its reads may be believed. The main thread moves all leases on every fifth of their
+ * length. So readers stop believing within one length when this process is frozen or killed, and at once when it ends
+ * their session.
  *
  * A process that starts where another one granted leases must not acknowledge a write before they are over. The file
  * `<unixsocket>.leases` says until when that is; it is there as long as there is a session.
@@ -57,6 +58,12 @@ int zs_session_begin(struct zs_sessions *sessions, struct zs_session *session);
 
 /* Ends it: nothing that is read from now on is believed. No session (tag 0) is fine. */
 void zs_session_end(struct zs_sessions *sessions, struct zs_session *session);
+
+/*
+ * A lease for a reader over RDMA, who counts it himself: how long it is, in ms. Nothing of it is recorded, because his
+ * reads end with this process.
+ */
+uint64_t zs_sessions_lease(struct zs_sessions *sessions);
 
 /* Moves the leases on, if it is time. To be called at least ten times in the length of a lease. */
 void zs_sessions_renew(struct zs_sessions *sessions);

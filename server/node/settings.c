@@ -50,6 +50,12 @@ const struct zs_option zs_settings[] = {
 				   "memory and read all objects by themselves. What is mapped cannot be taken back." },
 	[ZS_SET_LEASE] = { "lease", ZS_OPTION_DURATION, "1000", 500, 10000, "ms", 0, 0,
 			   "How long such readers believe what they read when they hear nothing from the node." },
+	[ZS_SET_RDMA] = { "rdma", ZS_OPTION_WORD, "auto", 0, 0, 0, "auto|yes|no", 0,
+			  "Serve clients over RDMA as well, at the first address of 'bind' that other hosts can reach, "
+			  "same port; all of 'memory' is pinned then. auto: if that address is one of an RDMA "
+			  "device." },
+	[ZS_SET_RDMA_CONNECTIONS] = { "rdma-connections", ZS_OPTION_INTEGER, "1024", 1, 4096, 0, 0, 0,
+				      "Most connections over RDMA at one time; they count for 'maxclients' too." },
 	[ZS_SET_WORKERS] = { "workers", ZS_OPTION_INTEGER, "0", 0, 128, 0, 0, 0,
 			     "Worker threads; 0: one for each CPU the process may use." },
 	[ZS_SET_CPU_LIST] = { "cpu-list", ZS_OPTION_TEXT, "", 0, 0, 0, 0, 0,

@@ -23,6 +23,8 @@ enum zs_setting {
 	ZS_SET_QUARANTINE,
 	ZS_SET_SHARED_MEMORY,
 	ZS_SET_LEASE,
+	ZS_SET_RDMA,
+	ZS_SET_RDMA_CONNECTIONS,
 	ZS_SET_WORKERS,
 	ZS_SET_CPU_LIST,
 	ZS_SET_IO,
@@ -39,6 +41,13 @@ enum zs_setting {
 	ZS_SET_LOGLEVEL,
 	ZS_SET_LOGFILE,
 	ZS_SET_COUNT,
+};
+
+/* The words of 'rdma'. */
+enum zs_rdma_setting {
+	ZS_RDMA_AUTO,
+	ZS_RDMA_YES,
+	ZS_RDMA_NO,
 };
 
 /* The table, ZS_SET_COUNT long. */
