@@ -64,17 +64,11 @@ static int take_error(struct zs_node *node, struct zs_request *request, const st
 
 /* ---- answers ---- */
 
-static int too_small(struct zs_node *node, struct zslab_op *op)
-{
-	zs_op_explain(node->client, op, "the value has %zu bytes, the buffer %zu", op->size, op->buffer_size);
-	return ZSLAB_ESMALL;
-}
-
 static int take_value(struct zs_node *node, struct zslab_op *op, const struct zs_token *token)
 {
 	int status = zs_copy_value(op->buffer, op->buffer_size, token->text, token->size, &op->size);
 
-	return status ? too_small(node, op) : ZSLAB_OK;
+	return status ? zs_op_too_small(node->client, op) : ZSLAB_OK;
 }
 
 /* SET without GET: OK or null. With GET: the old value or null, from which it follows whether the new one was stored.

@@ -65,15 +65,26 @@ int zslab_poll(struct zslab *handle, struct zslab_op **ops, size_t max, int time
 	return result;
 }
 
+static void on_timer(void *owner, uint32_t events)
+{
+	struct zslab *client = owner;
+	uint64_t times;
+
+	(void)events;
+	if (read(client->timer, &times, sizeof(times)) == (ssize_t)sizeof(times))
+		client->timer_ns = 0;
+}
+
 int zslab_fd(struct zslab *handle)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &handle->timer_watch };
 	int result = zs_enter(handle);
 
 	if (result)
 		return result;
 	result = handle->epoll;
 	if (handle->timer < 0) {
+		handle->timer_watch = (struct zs_watch){ on_timer, handle };
 		handle->timer = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 		if (handle->timer < 0 || epoll_ctl(handle->epoll, EPOLL_CTL_ADD, handle->timer, &event)) {
 			snprintf(handle->error, sizeof(handle->error), "timerfd: %s", strerror(errno));
@@ -99,6 +110,10 @@ int zslab_counters(struct zslab *handle, struct zslab_counters *counters)
 	if (result)
 		return result;
 	*counters = handle->counters;
+	for (unsigned i = 0; i < handle->node_count; i++) {
+		if (handle->nodes[i].rdma.reader)
+			counters->rdma_reads += zs_rdma_reader_reads(handle->nodes[i].rdma.reader);
+	}
 	zs_leave(handle);
 	return ZSLAB_OK;
 }
@@ -127,11 +142,17 @@ int zslab_node_state(struct zslab *handle, size_t number, struct zslab_node_stat
 	node = &handle->nodes[number];
 	*state = (struct zslab_node_state){
 		.address = node->address.text,
-		.connected = node->channel.state == ZS_CHANNEL_READY,
-		.attached = node->shm.attached,
-		.problem = node->why[0] ? node->why : node->shm.why,
+		.connected = zs_lane_is_ready(node->lane) || zs_lane_is_ready(&node->socket),
+		.attached = node->shm.attached || node->rdma.attached,
+		.problem = node->why[0]	      ? node->why
+			   : node->shm.why[0] ? node->shm.why
+					      : node->rdma.why,
 	};
-	state->reads = state->attached ? "shm" : !state->connected ? "none" : node->address.is_unix ? "unix" : "tcp";
+	state->operations = !state->connected			 ? "none"
+			    : zs_lane_is_ready(&node->rdma.lane) ? "rdma"
+			    : node->address.is_unix		 ? "unix"
+								 : "tcp";
+	state->reads = node->shm.attached ? "shm" : state->operations;
 leave:
 	zs_leave(handle);
 	return result;

@@ -1,63 +1,14 @@
 #include "client/channel.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
-
-/* Bytes asked for at a time. */
-#define RECEIVE_SIZE 16384u
-
-/* Pieces received in a row before others have their turn. */
-#define RECEIVE_TURNS 16
-
-static void break_up(struct zs_channel *c, int status, const char *why)
-{
-	zs_channel_close(c);
-	c->events->broken(c, status, why);
-}
-
-static void break_by_errno(struct zs_channel *c, const char *what, int error)
-{
-	char why[ZSLAB_ERROR_MAX];
-
-	snprintf(why, sizeof(why), "%s: %s", what, strerror(error));
-	break_up(c, ZSLAB_EUNREACHABLE, why);
-}
-
-/* ---- epoll ---- */
-
-static int watch(struct zs_channel *c, int operation, bool writing)
-{
-	struct epoll_event event = { .events = EPOLLIN | (writing ? (uint32_t)EPOLLOUT : 0), .data.ptr = c };
-
-	c->wants_to_write = writing;
-	return epoll_ctl(c->epoll, operation, c->fd, &event) ? -errno : 0;
-}
-
-static void watch_writing(struct zs_channel *c, bool writing)
-{
-	if (c->wants_to_write != writing)
-		(void)watch(c, EPOLL_CTL_MOD, writing);
-}
 
 /* ---- open and close ---- */
 
-void zs_channel_drop_descriptor(struct zs_channel *c)
-{
-	if (c->passed_fd >= 0)
-		close(c->passed_fd);
-	c->passed_fd = -1;
-}
-
 void zs_channel_close(struct zs_channel *c)
 {
-	if (c->fd >= 0)
-		c->transport->stop(c->fd); /* which takes it out of the epoll set */
-	c->fd = -1;
-	zs_channel_drop_descriptor(c);
 	c->state = ZS_CHANNEL_CLOSED;
+	c->link->transport->stop(c->link);
 	zs_buffer_clear(&c->in);
 	zs_buffer_clear(&c->out);
 }
@@ -69,54 +20,41 @@ void zs_channel_free(struct zs_channel *c)
 	zs_buffer_free(&c->out);
 }
 
-static void greet(struct zs_channel *c)
+void zs_channel_break(struct zs_channel *c, int status, const char *why)
+{
+	zs_channel_close(c);
+	c->events->broken(c, status, why);
+}
+
+void zs_channel_open(struct zs_channel *c, const struct zs_endpoint *endpoint, uint64_t deadline_ns)
+{
+	char why[ZSLAB_ERROR_MAX];
+	int status;
+
+	c->state = ZS_CHANNEL_CONNECTING;
+	c->was_ready = false;
+	c->sent = 0;
+	c->deadline_ns = deadline_ns;
+	status = c->link->transport->start(c->link, endpoint, why, sizeof(why));
+	if (status)
+		zs_channel_break(c, status, why);
+}
+
+void zs_channel_connected(struct zs_channel *c)
 {
 	c->state = ZS_CHANNEL_GREETING;
 	c->greeting_left = 1;
 	if (zs_buffer_append(&c->out, zs_buffer_bytes(c->greeting), zs_buffer_size(c->greeting)))
-		break_up(c, ZSLAB_ENOMEM, "not enough memory");
+		zs_channel_break(c, ZSLAB_ENOMEM, "not enough memory");
 	else
 		zs_channel_flush(c);
 }
 
-/* The next endpoint of the address, looked up again once all have been tried. */
-static bool next_endpoint(struct zs_channel *c)
+void zs_channel_ended(struct zs_channel *c)
 {
-	char why[ZSLAB_ERROR_MAX];
-
-	if (++c->endpoint < c->address->count)
-		return true;
-	c->endpoint = 0;
-	if (zs_address_resolve(c->address, why, sizeof(why)) == ZSLAB_OK || c->address->count)
-		return true;
-	c->events->broken(c, ZSLAB_EUNREACHABLE, why);
-	return false;
-}
-
-void zs_channel_open(struct zs_channel *c, uint64_t deadline_ns)
-{
-	bool pending;
-	int fd;
-	int error;
-
-	/* The endpoint that worked last is tried again first; one that failed makes room for the next. */
-	if (!c->was_ready && !next_endpoint(c))
-		return;
-	c->was_ready = false;
-	c->sent = 0;
-	c->deadline_ns = deadline_ns;
-	fd = c->transport->start(&c->address->endpoints[c->endpoint], &pending);
-	if (fd < 0) {
-		break_by_errno(c, "cannot connect", -fd);
-		return;
-	}
-	c->fd = fd;
-	c->state = ZS_CHANNEL_CONNECTING;
-	error = watch(c, EPOLL_CTL_ADD, pending);
-	if (error)
-		break_by_errno(c, "cannot wait for it", -error);
-	else if (!pending)
-		greet(c);
+	zs_channel_break(c, ZSLAB_EUNREACHABLE,
+			 c->state == ZS_CHANNEL_GREETING ? "it closed the connection at once"
+							 : "it closed the connection");
 }
 
 void zs_channel_expire(struct zs_channel *c, uint64_t now_ns)
@@ -124,9 +62,9 @@ void zs_channel_expire(struct zs_channel *c, uint64_t now_ns)
 	if (now_ns < c->deadline_ns)
 		return;
 	if (c->state == ZS_CHANNEL_CONNECTING)
-		break_up(c, ZSLAB_EUNREACHABLE, "it does not accept our connection in time");
+		zs_channel_break(c, ZSLAB_EUNREACHABLE, "it does not accept our connection in time");
 	else if (c->state == ZS_CHANNEL_GREETING)
-		break_up(c, ZSLAB_EUNREACHABLE, "it accepts connections but does not answer in time");
+		zs_channel_break(c, ZSLAB_EUNREACHABLE, "it accepts connections but does not answer in time");
 }
 
 /* ---- sending ---- */
@@ -136,22 +74,20 @@ void zs_channel_flush(struct zs_channel *c)
 	if (c->state < ZS_CHANNEL_GREETING)
 		return;
 	while (zs_buffer_size(&c->out)) {
-		ssize_t n = c->transport->send(c->fd, zs_buffer_bytes(&c->out), zs_buffer_size(&c->out));
+		size_t size = zs_buffer_size(&c->out);
+		ssize_t n = c->link->transport->send(c->link, zs_buffer_bytes(&c->out), size);
+		char why[ZSLAB_ERROR_MAX];
 
-		if (n == -EINTR)
-			continue;
-		if (n == -EAGAIN) {
-			watch_writing(c, true);
-			return;
-		}
 		if (n < 0) {
-			break_by_errno(c, "the connection broke while sending", (int)-n);
+			snprintf(why, sizeof(why), "the connection broke while sending: %s", strerror((int)-n));
+			zs_channel_break(c, ZSLAB_EUNREACHABLE, why);
 			return;
 		}
 		c->sent += (uint64_t)n;
 		zs_buffer_consume(&c->out, (size_t)n);
+		if ((size_t)n < size)
+			return;
 	}
-	watch_writing(c, false);
 }
 
 /* ---- receiving ---- */
@@ -208,7 +144,7 @@ static bool parse(struct zs_channel *c)
 		else if (result == ZS_REPLY_TOKEN)
 			status = c->events->token(c, &token, why, sizeof(why));
 		if (status) {
-			break_up(c, status, why);
+			zs_channel_break(c, status, why);
 			return false;
 		}
 		if (c->state == ZS_CHANNEL_CLOSED)
@@ -218,50 +154,23 @@ static bool parse(struct zs_channel *c)
 	return true;
 }
 
-void zs_channel_receive(struct zs_channel *c)
+uint8_t *zs_channel_room(struct zs_channel *c, size_t size)
 {
-	for (unsigned i = 0; i < RECEIVE_TURNS && c->state >= ZS_CHANNEL_GREETING; i++) {
-		uint8_t *to = zs_buffer_reserve(&c->in, RECEIVE_SIZE);
-		ssize_t n;
+	uint8_t *to = zs_buffer_reserve(&c->in, size);
 
-		if (!to) {
-			break_up(c, ZSLAB_ENOMEM, "not enough memory for a reply");
-			return;
-		}
-		n = c->transport->receive(c->fd, to, RECEIVE_SIZE, c->takes_descriptors ? &c->passed_fd : NULL);
-		if (n == -EAGAIN)
-			return;
-		if (n == -EINTR)
-			continue;
-		if (n < 0) {
-			break_by_errno(c, "the connection broke", (int)-n);
-			return;
-		}
-		if (n == 0) {
-			break_up(c, ZSLAB_EUNREACHABLE,
-				 c->state == ZS_CHANNEL_GREETING ? "it closed the connection at once"
-								 : "it closed the connection");
-			return;
-		}
-		c->in.end += (size_t)n;
-		if (!parse(c) || (size_t)n < RECEIVE_SIZE)
-			return;
-	}
+	if (!to)
+		zs_channel_break(c, ZSLAB_ENOMEM, "not enough memory for a reply");
+	return to;
 }
 
-void zs_channel_event(struct zs_channel *c, uint32_t events)
+bool zs_channel_received(struct zs_channel *c, size_t size)
 {
-	if (c->state == ZS_CHANNEL_CONNECTING) {
-		int error = c->transport->finish(c->fd);
+	c->in.end += size;
+	return parse(c);
+}
 
-		if (error) {
-			break_by_errno(c, "cannot connect", -error);
-			return;
-		}
-		greet(c);
-	}
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-		zs_channel_receive(c);
-	if (events & EPOLLOUT)
-		zs_channel_flush(c);
+void zs_channel_receive(struct zs_channel *c)
+{
+	if (c->state >= ZS_CHANNEL_GREETING)
+		c->link->transport->receive(c->link);
 }

@@ -20,11 +20,6 @@
 #include "client/transport.h"
 #include "client/zslab.h"
 
-struct zs_channel;
-
-/* The endpoint of a channel that has not been opened yet. */
-#define ZS_CHANNEL_NO_ENDPOINT UINT32_MAX
-
 struct zs_channel_events {
 	/* Logged in. */
 	void (*ready)(struct zs_channel *channel);
@@ -44,19 +39,12 @@ enum zs_channel_state {
 struct zs_channel {
 	/* set by the owner before the first use: */
 	const struct zs_channel_events *events;
-	const struct zs_transport *transport;
-	struct zs_address *address;
+	struct zs_link *link;
 	const struct zs_buffer *greeting; /* the HELLO command */
-	int epoll;
-	bool takes_descriptors;
 	void *owner;
 	/* kept here: */
 	enum zs_channel_state state;
-	int fd;
-	int passed_fd;	      /* a descriptor that came, -1: none */
-	unsigned endpoint;    /* of the address, tried last */
 	bool was_ready;	      /* since it was opened */
-	bool wants_to_write;  /* epoll is asked to say when it can */
 	size_t greeting_left; /* tokens of the reply to HELLO still to come */
 	uint64_t deadline_ns; /* of being READY */
 	uint64_t sent;	      /* bytes that the transport took since it was opened */
@@ -65,7 +53,7 @@ struct zs_channel {
 };
 
 /* Begins to connect; to be READY by deadline_ns. May call `broken`. */
-void zs_channel_open(struct zs_channel *channel, uint64_t deadline_ns);
+void zs_channel_open(struct zs_channel *channel, const struct zs_endpoint *endpoint, uint64_t deadline_ns);
 
 /* Closes it without a callback. */
 void zs_channel_close(struct zs_channel *channel);
@@ -73,14 +61,11 @@ void zs_channel_close(struct zs_channel *channel);
 /* Closes it and frees what it holds. */
 void zs_channel_free(struct zs_channel *channel);
 
-/* Closes a descriptor that came. */
-void zs_channel_drop_descriptor(struct zs_channel *channel);
+/* Closes it for this reason, with the callback. */
+void zs_channel_break(struct zs_channel *channel, int status, const char *why);
 
 /* Sends what is in `out`, as far as the transport takes it. */
 void zs_channel_flush(struct zs_channel *channel);
-
-/* What epoll has said. */
-void zs_channel_event(struct zs_channel *channel, uint32_t events);
 
 /* Receives what is there, without having been told that there is something. */
 void zs_channel_receive(struct zs_channel *channel);
@@ -93,5 +78,19 @@ static inline uint64_t zs_channel_end(const struct zs_channel *channel)
 {
 	return channel->sent + zs_buffer_size(&channel->out);
 }
+
+/* ---- for transports ---- */
+
+/* The connection is there. */
+void zs_channel_connected(struct zs_channel *channel);
+
+/* Room for `size` bytes that come. NULL: the channel is broken, memory ran out. */
+uint8_t *zs_channel_room(struct zs_channel *channel, size_t size);
+
+/* So many bytes were put there. False: the channel is closed by now. */
+bool zs_channel_received(struct zs_channel *channel, size_t size);
+
+/* The peer will send no more. */
+void zs_channel_ended(struct zs_channel *channel);
 
 #endif

@@ -13,6 +13,9 @@
 
 #define EVENTS_MAX 64
 
+/* While answers come by RDMA, one after the other, other descriptors are looked at so often. */
+#define LOOK_NS UINT64_C(1000000)
+
 /* ---- small things ---- */
 
 uint64_t zs_now(void)
@@ -29,7 +32,7 @@ uint64_t zs_random_number(struct zslab *client, uint64_t bound)
 	return client->random % bound;
 }
 
-void zs_note(struct zslab *client, const struct zs_node *node, const char *format, ...)
+void zs_note(struct zslab *client, const struct zs_node *node, const char *way, const char *format, ...)
 {
 	char sentence[2 * ZSLAB_ERROR_MAX];
 	va_list arguments;
@@ -37,7 +40,7 @@ void zs_note(struct zslab *client, const struct zs_node *node, const char *forma
 
 	if (!client->log)
 		return;
-	size = snprintf(sentence, sizeof(sentence), "node %.200s (%s): ", node->address.text, zs_node_transport(node));
+	size = snprintf(sentence, sizeof(sentence), "node %.200s (%s): ", node->address.text, way);
 	va_start(arguments, format);
 	vsnprintf(sentence + size, sizeof(sentence) - (size_t)size, format, arguments);
 	va_end(arguments);
@@ -75,6 +78,12 @@ void zs_op_explain(struct zslab *client, struct zslab_op *op, const char *format
 	vsnprintf(op->error, sizeof(op->error), format, arguments);
 	va_end(arguments);
 	memcpy(client->error, op->error, sizeof(client->error));
+}
+
+int zs_op_too_small(struct zslab *client, struct zslab_op *op)
+{
+	zs_op_explain(client, op, "the value has %zu bytes, the buffer %zu", op->size, op->buffer_size);
+	return ZSLAB_ESMALL;
 }
 
 static void complete(struct zslab *client, struct zslab_op *op)
@@ -142,7 +151,7 @@ static void take_off(struct zslab *client, struct zslab_op *op, enum zs_op_state
 }
 
 /* A request of an operation that took off. NULL: not enough memory, which is noted in the operation. */
-static struct zs_request *ask(struct zs_node *node, struct zslab_op *op, uint32_t item, uint32_t items)
+static struct zs_request *ask_once(struct zs_node *node, struct zslab_op *op, uint32_t item, uint32_t items)
 {
 	struct zs_request *request = zs_request_new(node->client);
 
@@ -153,6 +162,7 @@ static struct zs_request *ask(struct zs_node *node, struct zslab_op *op, uint32_
 		return NULL;
 	}
 	request->op = op;
+	request->answer = zs_answer;
 	request->item = item;
 	request->items = items;
 	op->own.parts++;
@@ -160,59 +170,12 @@ static struct zs_request *ask(struct zs_node *node, struct zslab_op *op, uint32_
 	return request;
 }
 
-static int launch_one(struct zs_node *node, struct zslab_op *op, enum zs_op_state state)
-{
-	struct zslab *client = node->client;
-
-	take_off(client, op, state);
-	ask(node, op, 0, 0);
-	zs_op_part_done(client, op, ZSLAB_OK);
-	zs_node_pump(node, false);
-	return 0;
-}
-
-static int launch_drop(struct zslab *client, struct zslab_op *op, enum zs_op_state state)
-{
-	take_off(client, op, state);
-	for (unsigned i = 0; i < client->node_count; i++)
-		ask(&client->nodes[i], op, 0, 0);
-	zs_op_part_done(client, op, ZSLAB_OK);
-	for (unsigned i = 0; i < client->node_count; i++)
-		zs_node_pump(&client->nodes[i], false);
-	return 0;
-}
-
-/* ---- multi-get ---- */
-
-/* The items of one node, chained from `first` on. */
-struct share {
-	uint32_t first;
-	uint32_t last;
-	uint32_t count;
-};
-
-static void share_out(const struct zslab *client, struct zslab_op *op, struct share *shares)
-{
-	for (uint32_t i = 0; i < op->item_count; i++) {
-		struct zslab_item *item = &op->items[i];
-		struct share *share = &shares[zs_topology_node(&client->topology, item->key, item->key_size)];
-
-		item->size = 0;
-		item->status = ZSLAB_OK;
-		if (share->count++)
-			op->items[share->last].next = i;
-		else
-			share->first = i;
-		share->last = i;
-	}
-}
-
-/* One node's items as requests of at most ZS_MGET_MAX keys. */
-static void ask_share(struct zs_node *node, struct zslab_op *op, struct share share)
+/* Items become requests of at most ZS_MGET_MAX keys. */
+static void ask_for_items(struct zs_node *node, struct zslab_op *op, struct zs_share share)
 {
 	while (share.count) {
 		uint32_t n = share.count < ZS_MGET_MAX ? share.count : ZS_MGET_MAX;
-		struct zs_request *request = ask(node, op, share.first, n);
+		struct zs_request *request = ask_once(node, op, share.first, n);
 
 		for (uint32_t i = 0; i < n; i++) {
 			struct zslab_item *item = &op->items[share.first];
@@ -225,10 +188,70 @@ static void ask_share(struct zs_node *node, struct zslab_op *op, struct share sh
 	}
 }
 
+void zs_ask(struct zs_node *node, struct zslab_op *op, struct zs_share share)
+{
+	if (op->kind == ZSLAB_MGET)
+		ask_for_items(node, op, share);
+	else
+		ask_once(node, op, 0, 0);
+}
+
+/* Reads the node's memory over RDMA, or else asks. */
+static void read_or_ask(struct zs_node *node, struct zslab_op *op, struct zs_share share)
+{
+	if (node->rdma.attached && share.count)
+		zs_readings_begin(node, op, share);
+	else
+		zs_ask(node, op, share);
+}
+
+static int launch_one(struct zs_node *node, struct zslab_op *op, enum zs_op_state state)
+{
+	struct zslab *client = node->client;
+
+	take_off(client, op, state);
+	if (op->kind == ZSLAB_GET)
+		read_or_ask(node, op, (struct zs_share){ .count = 1 });
+	else
+		zs_ask(node, op, (struct zs_share){ .count = 1 });
+	zs_op_part_done(client, op, ZSLAB_OK);
+	zs_node_pump(node, false);
+	return 0;
+}
+
+static int launch_drop(struct zslab *client, struct zslab_op *op, enum zs_op_state state)
+{
+	take_off(client, op, state);
+	for (unsigned i = 0; i < client->node_count; i++)
+		zs_ask(&client->nodes[i], op, (struct zs_share){ .count = 1 });
+	zs_op_part_done(client, op, ZSLAB_OK);
+	for (unsigned i = 0; i < client->node_count; i++)
+		zs_node_pump(&client->nodes[i], false);
+	return 0;
+}
+
+/* ---- multi-get ---- */
+
+static void share_out(const struct zslab *client, struct zslab_op *op, struct zs_share *shares)
+{
+	for (uint32_t i = 0; i < op->item_count; i++) {
+		struct zslab_item *item = &op->items[i];
+		struct zs_share *share = &shares[zs_topology_node(&client->topology, item->key, item->key_size)];
+
+		item->size = 0;
+		item->status = ZSLAB_OK;
+		if (share->count++)
+			op->items[share->last].next = i;
+		else
+			share->first = i;
+		share->last = i;
+	}
+}
+
 static int launch_mget(struct zslab *client, struct zslab_op *op, enum zs_op_state state)
 {
-	struct share few[8] = { { 0 } };
-	struct share *shares = few;
+	struct zs_share few[8] = { { 0 } };
+	struct zs_share *shares = few;
 	uint32_t left = 0;
 
 	if (client->node_count > sizeof(few) / sizeof(few[0]))
@@ -245,7 +268,7 @@ static int launch_mget(struct zslab *client, struct zslab_op *op, enum zs_op_sta
 	if (left) {
 		take_off(client, op, state);
 		for (unsigned i = 0; i < client->node_count; i++)
-			ask_share(&client->nodes[i], op, shares[i]);
+			read_or_ask(&client->nodes[i], op, shares[i]);
 		zs_op_part_done(client, op, ZSLAB_OK);
 		for (unsigned i = 0; i < client->node_count; i++)
 			zs_node_pump(&client->nodes[i], false);
@@ -280,7 +303,7 @@ static int launch(struct zslab *client, struct zslab_op *op, enum zs_op_state st
 	if (op->kind == ZSLAB_GET && node->shm.attached &&
 	    zs_shm_get(node, op->key, op->key_size, op->buffer, op->buffer_size, &op->size, &op->status)) {
 		if (op->status)
-			zs_op_explain(client, op, "the value has %zu bytes, the buffer %zu", op->size, op->buffer_size);
+			zs_op_too_small(client, op);
 		return 1;
 	}
 	return launch_one(node, op, state);
@@ -324,7 +347,7 @@ static uint64_t next_event(const struct zslab *client)
 	return next;
 }
 
-static void pump_all(struct zslab *client)
+void zs_pump_all(struct zslab *client)
 {
 	for (unsigned i = 0; i < client->node_count; i++)
 		zs_node_pump(&client->nodes[i], true);
@@ -338,30 +361,17 @@ static int wait_ms(uint64_t now, uint64_t until)
 	return ms < 60000 ? (int)ms : 60000;
 }
 
-static void handle_events(struct zslab *client, const struct epoll_event *events, int count)
-{
-	for (int i = 0; i < count; i++) {
-		uint64_t times;
-
-		if (events[i].data.ptr) {
-			zs_channel_event(events[i].data.ptr, events[i].events);
-		} else if (read(client->timer, &times, sizeof(times)) == (ssize_t)sizeof(times)) {
-			client->timer_ns = 0;
-		}
-	}
-}
-
-int zs_turn(struct zslab *client, uint64_t until_ns)
+/* Waits for descriptors, at most until `until_ns` (0: not at all), and handles what they say. ZSLAB_OK or ZSLAB_ESYS.
+ */
+static int look(struct zslab *client, uint64_t until_ns)
 {
 	struct epoll_event events[EVENTS_MAX];
-	uint64_t next;
-	uint64_t now;
-	int count;
 	int timeout = 0;
+	int count;
 
-	pump_all(client);
-	if (until_ns) {
-		next = next_event(client);
+	if (until_ns && zs_adapter_arm(&client->adapter)) {
+		uint64_t next = next_event(client);
+
 		timeout = wait_ms(zs_now(), until_ns < next ? until_ns : next);
 	}
 	count = epoll_wait(client->epoll, events, EVENTS_MAX, timeout);
@@ -369,7 +379,32 @@ int zs_turn(struct zslab *client, uint64_t until_ns)
 		snprintf(client->error, sizeof(client->error), "epoll_wait: %s", strerror(errno));
 		return ZSLAB_ESYS;
 	}
-	handle_events(client, events, count);
+	for (int i = 0; i < count; i++) {
+		const struct zs_watch *watch = events[i].data.ptr;
+
+		watch->event(watch->owner, events[i].events);
+	}
+	client->looked_ns = zs_now();
+	return ZSLAB_OK;
+}
+
+int zs_turn(struct zslab *client, uint64_t until_ns)
+{
+	unsigned in_flight = client->in_flight;
+	uint64_t now;
+
+	zs_adapter_pump(&client->adapter);
+	zs_pump_all(client);
+	if (until_ns)
+		zs_adapter_spin(client, until_ns);
+	now = zs_now();
+	/* Who waited has got something: other descriptors are looked at, but not waited for, and not each time. */
+	if (until_ns && client->in_flight < in_flight)
+		until_ns = 0;
+	else
+		client->looked_ns = 0;
+	if (now - client->looked_ns >= LOOK_NS && look(client, until_ns))
+		return ZSLAB_ESYS;
 	now = zs_now();
 	if (now >= client->next_deadline_ns)
 		zs_expire(client, now);
@@ -377,16 +412,19 @@ int zs_turn(struct zslab *client, uint64_t until_ns)
 		for (unsigned i = 0; i < client->node_count; i++)
 			zs_node_tick(&client->nodes[i], now);
 	}
-	pump_all(client);
+	zs_pump_all(client);
 	return ZSLAB_OK;
 }
 
 void zs_arm(struct zslab *client)
 {
-	uint64_t next = client->done ? 1 : next_event(client);
 	struct itimerspec setting = { 0 };
+	uint64_t next;
 
-	if (client->timer < 0 || next == UINT64_MAX || (client->timer_ns && client->timer_ns <= next))
+	if (client->timer < 0)
+		return;
+	next = zs_adapter_arm(&client->adapter) && !client->done ? next_event(client) : 1;
+	if (next == UINT64_MAX || (client->timer_ns && client->timer_ns <= next))
 		return;
 	setting.it_value.tv_sec = (time_t)(next / 1000000000);
 	setting.it_value.tv_nsec = (long)(next % 1000000000);

@@ -4,50 +4,52 @@
 #include <stdio.h>
 
 #include "client/internal.h"
-#include "common/hash.h"
 
 #define INTERVAL_NS 100000000u
 
 /* Answers to earlier batches that may be missing before the next one is sent. */
 #define UNANSWERED_MAX 8
 
-static int encode(const struct zs_feedback *f, struct zs_buffer *out)
+#define COMMAND_MAX (24 + 20 + ZS_FEEDBACK_BATCH * 24)
+
+static size_t encode(const struct zs_feedback *f, char *text, size_t text_size)
 {
-	char text[24 + 20 + ZS_FEEDBACK_BATCH * 24];
-	int size = snprintf(text, sizeof(text), "*%u\r\n$10\r\nZS.TOUCHED\r\n", f->count + 1);
+	int size = snprintf(text, text_size, "*%u\r\n$10\r\nZS.TOUCHED\r\n", f->count + 1);
 
 	for (uint32_t i = 0; i < f->count; i++)
-		size += snprintf(text + size, sizeof(text) - (size_t)size, "$16\r\n%016" PRIx64 "\r\n", f->hashes[i]);
-	return zs_buffer_append(out, text, (size_t)size);
+		size += snprintf(text + size, text_size - (size_t)size, "$16\r\n%016" PRIx64 "\r\n", f->hashes[i]);
+	return (size_t)size;
+}
+
+static int take_answer(struct zs_node *node, struct zs_request *request, const struct zs_token *token, int *status,
+		       char *why, size_t why_size)
+{
+	(void)request;
+	(void)status;
+	(void)why;
+	(void)why_size;
+	node->feedback.refused |= token->kind == ZS_TOKEN_ERROR;
+	return ZSLAB_OK;
 }
 
 /* On the connection for operations, if it has nothing better to do. */
 static void send_batch(struct zs_node *node, uint64_t now)
 {
 	struct zs_feedback *f = &node->feedback;
-	struct zs_channel *c = &node->channel;
-	struct zs_request *request;
+	struct zs_lane *lane = node->lane;
+	char text[COMMAND_MAX];
 
 	f->sent_ns = now;
-	zs_channel_receive(c); /* answers to earlier batches, if nobody fetches them */
-	if (c->state != ZS_CHANNEL_READY || zs_buffer_size(&c->out) || node->sent.count > UNANSWERED_MAX)
+	zs_channel_receive(&lane->channel); /* answers to earlier batches, if nobody fetches them */
+	if (!zs_lane_is_ready(lane) || zs_buffer_size(&lane->channel.out) || lane->sent.count > UNANSWERED_MAX)
 		return;
-	request = zs_request_new(node->client);
-	if (!request)
+	if (zs_lane_send(lane, text, encode(f, text, sizeof(text)), take_answer))
 		return;
-	request->kind = ZS_REQUEST_FEEDBACK;
-	if (encode(f, &c->out)) {
-		zs_request_free(node->client, request);
-		return;
-	}
 	f->count = 0;
-	request->end = zs_channel_end(c);
-	zs_queue_push(&node->sent, request);
 	node->client->counters.feedback++;
-	zs_channel_flush(c);
 }
 
-void zs_feedback_sample(struct zs_node *node, const void *key, size_t key_size)
+void zs_feedback_sample(struct zs_node *node, uint64_t hash)
 {
 	struct zs_feedback *f = &node->feedback;
 	uint32_t at = f->count;
@@ -61,7 +63,7 @@ void zs_feedback_sample(struct zs_node *node, const void *key, size_t key_size)
 		f->count++;
 	else
 		at = (uint32_t)zs_random_number(node->client, ZS_FEEDBACK_BATCH);
-	f->hashes[at] = zs_hash(key, key_size, node->shm.plain.seed);
+	f->hashes[at] = hash;
 	now = zs_now();
 	if (now - f->sent_ns >= INTERVAL_NS)
 		send_batch(node, now);

@@ -6,7 +6,6 @@
 #define ZS_CLIENT_FEEDBACK_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #define ZS_FEEDBACK_BATCH 64u
@@ -23,7 +22,7 @@ struct zs_feedback {
 	uint64_t hashes[ZS_FEEDBACK_BATCH];
 };
 
-/* Takes a sample, and sends the batch if it is time. */
-void zs_feedback_sample(struct zs_node *node, const void *key, size_t key_size);
+/* Takes a sample, by the key's hash, and sends the batch if it is time. */
+void zs_feedback_sample(struct zs_node *node, uint64_t hash);
 
 #endif

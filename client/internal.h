@@ -2,8 +2,8 @@
  * The inside of a handle.
  *
  * An operation becomes one or more requests: one for each node it concerns, and one for each piece of a long multi-get.
- * A request waits at its node until the connection is ready and has room, then it is in the queue of those sent, whose
- * order is that of the answers. Its operation is complete when no request of it is left. An operation that ends
+ * A request waits at its node until a connection is ready and has room, then it is in that one's queue of those sent,
+ * whose order is that of the answers. Its operation is complete when no request of it is left. An operation that ends
  * before (its deadline) leaves its requests behind without an operation: their answers are skipped.
  */
 #ifndef ZS_CLIENT_INTERNAL_H
@@ -12,14 +12,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/channel.h"
+#include "client/adapter.h"
+#include "client/conn_tcp.h"
 #include "client/feedback.h"
+#include "client/lane.h"
 #include "client/queue.h"
+#include "client/rdma.h"
 #include "client/shm.h"
 #include "client/topology.h"
 #include "client/zslab.h"
 
 #define ZS_NODES_MAX 1024u
+
+/* The endpoint of a node that nobody has tried to connect to. */
+#define ZS_NO_ENDPOINT UINT32_MAX
 
 /* Keys of one MGET; more are several, so that a node can serve others in between. */
 #define ZS_MGET_MAX 512u
@@ -38,18 +44,28 @@ enum zs_op_state {
 	ZS_OP_DONE,
 };
 
+/* Items of a multi-get, chained from `first` on; of other operations the operation itself. */
+struct zs_share {
+	uint32_t first;
+	uint32_t last;
+	uint32_t count;
+};
+
 struct zs_node {
 	struct zslab *client;
 	unsigned index;
 	struct zs_address address;
-	struct zs_channel channel;
-	struct zs_queue waiting;
-	struct zs_queue sent;
-	uint64_t retry_ns; /* when to connect again */
-	unsigned failures; /* attempts to connect since it was connected */
-	int problem;	   /* ZSLAB_OK, or why it is not connected */
+	unsigned endpoint; /* of the address, tried last */
+	struct zs_lane socket;
+	struct zs_socket wire;	 /* of `socket` */
+	struct zs_lane *lane;	 /* the one that operations take now: `socket` or `rdma.lane` */
+	struct zs_queue waiting; /* requests that were not sent */
+	uint64_t retry_ns;	 /* when to connect again */
+	unsigned failures;	 /* attempts to connect since it was connected */
+	int problem;		 /* ZSLAB_OK, or why it is not connected */
 	char why[ZSLAB_ERROR_MAX];
 	struct zs_shm shm;
+	struct zs_session rdma;
 	struct zs_feedback feedback;
 };
 
@@ -58,6 +74,9 @@ struct zslab {
 	int epoll;
 	int timer;	   /* makes the epoll set readable for what only time brings; -1: nobody asked for zslab_fd */
 	uint64_t timer_ns; /* what it is set to; 0: not set */
+	struct zs_watch timer_watch;
+	struct zs_adapter adapter;
+	uint64_t looked_ns; /* when the epoll set was looked at last */
 	enum zslab_via via;
 	uint64_t timeout_ns;
 	uint64_t connect_timeout_ns;
@@ -85,8 +104,9 @@ struct zslab {
 uint64_t zs_now(void);
 /* A number below `bound`. */
 uint64_t zs_random_number(struct zslab *client, uint64_t bound);
-void zs_note(struct zslab *client, const struct zs_node *node, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Tells the log about a node, and which way to it this is about. */
+void zs_note(struct zslab *client, const struct zs_node *node, const char *way, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 struct zs_request *zs_request_new(struct zslab *client);
 void zs_request_free(struct zslab *client, struct zs_request *request);
@@ -96,6 +116,15 @@ void zs_op_part_done(struct zslab *client, struct zslab_op *op, int status);
 /* Says what is wrong with an operation, if nothing was said yet. */
 void zs_op_explain(struct zslab *client, struct zslab_op *op, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Says that its buffer is too small. ZSLAB_ESMALL. */
+int zs_op_too_small(struct zslab *client, struct zslab_op *op);
+
+/* Makes requests of (a share of) an operation that took off; they wait at the node. */
+void zs_ask(struct zs_node *node, struct zslab_op *op, struct zs_share share);
+
+/* Sends what waits, at all nodes. */
+void zs_pump_all(struct zslab *client);
 
 /* Ends operations whose deadline has passed. */
 void zs_expire(struct zslab *client, uint64_t now_ns);
@@ -142,7 +171,7 @@ uint64_t zs_node_next(const struct zs_node *node);
 /* Ends the requests of operations whose deadline has passed. */
 void zs_node_expire(struct zs_node *node, uint64_t now_ns);
 
-/* How operations travel, for people: "tcp" or "unix socket". */
+/* How operations travel now, for people: "tcp", "unix socket" or "rdma". */
 const char *zs_node_transport(const struct zs_node *node);
 
 /* ---- encode.c ---- */

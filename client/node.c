@@ -1,20 +1,8 @@
-/* One node: its connection for operations, and the requests that wait for it or were sent. */
+/* One node: its ways for operations, and the requests that wait for one of them. */
 #include <stdio.h>
 #include <string.h>
 
 #include "client/internal.h"
-
-/* Bytes on their way out beyond which requests wait as they are: those can still end by their deadline, unsent. */
-#define OUT_MAX 65536u
-
-/* Bytes that are sent even when an answer is awaited. */
-#define OUT_EAGER 16384u
-
-/* Requests sent and not answered, skipped ones included. */
-#define SENT_MAX 4096u
-
-/* Times that a request is sent. */
-#define ATTEMPTS_MAX 4u
 
 /* Between attempts to connect, doubling. */
 #define RETRY_FIRST_NS UINT64_C(20000000)
@@ -22,47 +10,10 @@
 
 const char *zs_node_transport(const struct zs_node *node)
 {
-	return node->address.is_unix ? "unix socket" : "tcp";
+	return node->lane->name;
 }
 
-/* ---- ends of requests ---- */
-
-static void end_request(struct zs_node *node, struct zs_request *request, int status)
-{
-	if (request->op) {
-		if (request->op->kind == ZSLAB_MGET && status)
-			zs_fail_items(request, status);
-		zs_op_part_done(node->client, request->op, status);
-	}
-	zs_request_free(node->client, request);
-}
-
-/* The connection broke before the answer: can the request be sent again? Else it ends. */
-static bool may_repeat(struct zs_node *node, const struct zs_request *request, int status)
-{
-	if (!request->op)
-		return false;
-	if (request->end > node->channel.sent)
-		return true; /* the node cannot have all of it */
-	return status != ZSLAB_EPROTO && request->attempts < ATTEMPTS_MAX && zs_op_is_repeatable(request->op);
-}
-
-static void lose_request(struct zs_node *node, struct zs_request *request, int status, const char *why)
-{
-	if (!request->op || zs_op_is_read(request->op)) {
-		if (request->op)
-			zs_op_explain(node->client, request->op, "node %s (%s): %s", node->address.text,
-				      zs_node_transport(node), why);
-		end_request(node, request, status);
-		return;
-	}
-	zs_op_explain(
-	    node->client, request->op,
-	    "outcome unknown: the connection to node %s (%s) broke after the request was sent (%s); read the key "
-	    "to see whether it was done",
-	    node->address.text, zs_node_transport(node), why);
-	end_request(node, request, ZSLAB_EUNKNOWN);
-}
+/* ---- the socket ---- */
 
 /* It will not get better by waiting. */
 static void fail_waiting(struct zs_node *node, int status, const char *why)
@@ -72,21 +23,20 @@ static void fail_waiting(struct zs_node *node, int status, const char *why)
 	while ((request = zs_queue_pop(&node->waiting))) {
 		if (request->op)
 			zs_op_explain(node->client, request->op, "node %s (%s): %s", node->address.text,
-				      zs_node_transport(node), why);
-		end_request(node, request, status);
+				      node->socket.name, why);
+		zs_request_end(node, request, status);
 	}
 }
 
-/* ---- what the connection tells ---- */
-
 static void on_ready(struct zs_channel *channel)
 {
-	struct zs_node *node = channel->owner;
+	struct zs_lane *lane = channel->owner;
+	struct zs_node *node = lane->node;
 
 	node->problem = ZSLAB_OK;
 	node->why[0] = 0;
 	node->client->counters.connects++;
-	zs_note(node->client, node, "connected");
+	zs_note(node->client, node, lane->name, "connected");
 	zs_node_pump(node, true);
 }
 
@@ -103,26 +53,16 @@ static void retry_later(struct zs_node *node)
 
 static void on_broken(struct zs_channel *channel, int status, const char *why)
 {
-	struct zs_node *node = channel->owner;
-	struct zs_queue again = { 0 };
-	struct zs_request *request;
+	struct zs_lane *lane = channel->owner;
+	struct zs_node *node = lane->node;
 
 	if (channel->was_ready)
 		node->client->counters.disconnects++;
 	if (channel->was_ready || node->failures <= 1)
-		zs_note(node->client, node, "%s; connecting again", why);
+		zs_note(node->client, node, lane->name, "%s; connecting again", why);
 	node->problem = status;
 	snprintf(node->why, sizeof(node->why), "%s", why);
-	while ((request = zs_queue_pop(&node->sent))) {
-		if (!may_repeat(node, request, status)) {
-			lose_request(node, request, status, why);
-			continue;
-		}
-		node->client->counters.repeated += request->end <= channel->sent;
-		request->started = 0;
-		zs_queue_push(&again, request);
-	}
-	zs_queue_prepend(&node->waiting, &again);
+	zs_lane_lose(lane, status, why);
 	if (status == ZSLAB_EAUTH || status == ZSLAB_EPROTO)
 		fail_waiting(node, status, why);
 	retry_later(node);
@@ -130,100 +70,100 @@ static void on_broken(struct zs_channel *channel, int status, const char *why)
 
 static int on_token(struct zs_channel *channel, const struct zs_token *token, char *why, size_t why_size)
 {
-	struct zs_node *node = channel->owner;
-	struct zs_request *request = node->sent.first;
-	int status = ZSLAB_OK;
-	int error;
+	struct zs_lane *lane = channel->owner;
+	int error = zs_lane_token(channel, token, why, why_size);
 
-	if (!request || request->end > channel->sent) {
-		snprintf(why, why_size, "it sends a reply that nobody asked for");
-		return ZSLAB_EPROTO;
-	}
-	if (!request->started)
-		request->left = 1;
-	request->left--;
-	if (token->kind == ZS_TOKEN_ARRAY)
-		request->left += (uint32_t)token->number;
-	if (request->left > ZS_REPLY_ARRAY_MAX) {
-		snprintf(why, why_size, "its reply has no end");
-		return ZSLAB_EPROTO;
-	}
-	if (request->kind == ZS_REQUEST_FEEDBACK)
-		node->feedback.refused |= token->kind == ZS_TOKEN_ERROR;
-	error = request->op ? zs_answer(node, request, token, &status, why, why_size) : ZSLAB_OK;
-	if (error)
-		return error;
-	request->started = 1;
-	node->failures = 0;
-	if (!request->left)
-		end_request(node, zs_queue_pop(&node->sent), status);
-	return ZSLAB_OK;
+	if (!error)
+		lane->node->failures = 0;
+	return error;
+}
+
+/* The next endpoint of the address, looked up again once all have been tried. ZSLAB_OK, or `why` there is none. */
+static int next_endpoint(struct zs_node *node, char *why, size_t why_size)
+{
+	int status = ZSLAB_OK;
+
+	if (++node->endpoint < node->address.count)
+		return ZSLAB_OK;
+	node->endpoint = 0;
+	status = zs_address_resolve(&node->address, why, why_size);
+	return node->address.count ? ZSLAB_OK : status;
+}
+
+static void connect_socket(struct zs_node *node, uint64_t now_ns)
+{
+	struct zs_channel *channel = &node->socket.channel;
+	char why[ZSLAB_ERROR_MAX];
+	int status = ZSLAB_OK;
+
+	/* The endpoint that worked last is tried again first; one that failed makes room for the next. */
+	if (!channel->was_ready)
+		status = next_endpoint(node, why, sizeof(why));
+	if (status)
+		on_broken(channel, status, why);
+	else
+		zs_channel_open(channel, &node->address.endpoints[node->endpoint],
+				now_ns + node->client->connect_timeout_ns);
 }
 
 /* ---- sending ---- */
 
-/* Moves requests from `waiting` to the channel. */
-static void fill(struct zs_node *node)
+/*
+ * Chooses the lane for operations. False: not yet. For the order of operations it changes only when nothing is under
+ * way on the other one; until then those that come wait.
+ */
+static bool choose_lane(struct zs_node *node)
 {
-	struct zs_channel *channel = &node->channel;
+	struct zs_lane *best = zs_lane_is_ready(&node->rdma.lane) ? &node->rdma.lane : &node->socket;
 
-	while (node->waiting.first && zs_buffer_size(&channel->out) < OUT_MAX && node->sent.count < SENT_MAX) {
-		struct zs_request *request = zs_queue_pop(&node->waiting);
-
-		if (zs_encode(request, &channel->out)) {
-			zs_op_explain(node->client, request->op, "not enough memory for the request");
-			end_request(node, request, ZSLAB_ENOMEM);
-			continue;
-		}
-		request->end = zs_channel_end(channel);
-		request->attempts++;
-		node->client->counters.requests++;
-		zs_queue_push(&node->sent, request);
-	}
+	if (best != node->lane && node->lane->sent.first)
+		return false;
+	node->lane = best;
+	return zs_lane_is_ready(best);
 }
 
 void zs_node_pump(struct zs_node *node, bool eager)
 {
-	struct zs_channel *channel = &node->channel;
+	bool chosen = choose_lane(node);
 
-	if (channel->state != ZS_CHANNEL_READY)
-		return;
 	/* A connection that was idle may be closed without our knowing. What must not be done twice is sent over one
 	 * that is not. */
-	if (node->waiting.first && !node->sent.first && !zs_op_is_repeatable(node->waiting.first->op))
-		zs_channel_receive(channel);
-	if (channel->state != ZS_CHANNEL_READY)
-		return;
-	if (node->waiting.first)
-		fill(node);
-	if (!zs_buffer_size(&channel->out))
-		return;
-	if (eager || zs_buffer_size(&channel->out) >= OUT_EAGER ||
-	    (node->sent.first && node->sent.first->end > channel->sent))
-		zs_channel_flush(channel);
+	if (chosen && node->waiting.first && !node->lane->sent.first && !zs_op_is_repeatable(node->waiting.first->op)) {
+		zs_channel_receive(&node->lane->channel);
+		chosen = choose_lane(node);
+	}
+	if (chosen && node->waiting.first)
+		zs_lane_fill(node->lane);
+	zs_lane_flush(node->lane, eager);
 }
 
 /* ---- time ---- */
 
 uint64_t zs_node_next(const struct zs_node *node)
 {
-	uint64_t shm = zs_shm_next(node);
+	const struct zs_channel *channel = &node->socket.channel;
 	uint64_t next = UINT64_MAX;
+	uint64_t shm = zs_shm_next(node);
+	uint64_t rdma = zs_session_next(node);
 
-	if (node->channel.state == ZS_CHANNEL_CLOSED)
+	if (channel->state == ZS_CHANNEL_CLOSED)
 		next = node->retry_ns;
-	else if (node->channel.state != ZS_CHANNEL_READY)
-		next = node->channel.deadline_ns;
-	return next < shm ? next : shm;
+	else if (channel->state != ZS_CHANNEL_READY)
+		next = channel->deadline_ns;
+	next = next < shm ? next : shm;
+	return next < rdma ? next : rdma;
 }
 
 void zs_node_tick(struct zs_node *node, uint64_t now_ns)
 {
-	if (node->channel.state == ZS_CHANNEL_CLOSED && now_ns >= node->retry_ns)
-		zs_channel_open(&node->channel, now_ns + node->client->connect_timeout_ns);
-	else
-		zs_channel_expire(&node->channel, now_ns);
+	struct zs_channel *channel = &node->socket.channel;
+
+	if (channel->state != ZS_CHANNEL_CLOSED)
+		zs_channel_expire(channel, now_ns);
+	else if (now_ns >= node->retry_ns)
+		connect_socket(node, now_ns);
 	zs_shm_tick(node, now_ns);
+	zs_session_tick(node, now_ns);
 }
 
 static void expire_waiting(struct zs_node *node, struct zs_request *request)
@@ -232,28 +172,13 @@ static void expire_waiting(struct zs_node *node, struct zs_request *request)
 
 	if (node->problem)
 		zs_op_explain(node->client, request->op, "node %s (%s) cannot be reached: %s; is it running there?",
-			      node->address.text, zs_node_transport(node), node->why);
+			      node->address.text, node->socket.name, node->why);
 	else
 		zs_op_explain(
 		    node->client, request->op,
 		    "the deadline has passed before the request could be sent to node %s (%s); nothing was done",
 		    node->address.text, zs_node_transport(node));
-	end_request(node, request, status);
-}
-
-/* The request stays, without its operation, for its answer may still come. */
-static void expire_sent(struct zs_node *node, struct zs_request *request)
-{
-	int status = zs_op_is_read(request->op) ? ZSLAB_ETIMEDOUT : ZSLAB_EUNKNOWN;
-	struct zslab_op *op = request->op;
-
-	zs_op_explain(node->client, op,
-		      "%snode %s (%s) did not answer before the deadline; is it overloaded or stopped?",
-		      status == ZSLAB_EUNKNOWN ? "outcome unknown: " : "", node->address.text, zs_node_transport(node));
-	if (op->kind == ZSLAB_MGET)
-		zs_fail_items(request, status);
-	request->op = NULL;
-	zs_op_part_done(node->client, op, status);
+	zs_request_end(node, request, status);
 }
 
 void zs_node_expire(struct zs_node *node, uint64_t now_ns)
@@ -268,13 +193,35 @@ void zs_node_expire(struct zs_node *node, uint64_t now_ns)
 		else
 			zs_queue_push(&node->waiting, request);
 	}
-	for (request = node->sent.first; request; request = request->next) {
-		if (request->op && request->op->own.deadline_ns <= now_ns)
-			expire_sent(node, request);
-	}
+	zs_lane_expire(&node->socket, now_ns);
+	zs_lane_expire(&node->rdma.lane, now_ns);
+	zs_session_expire(node, now_ns);
 }
 
 /* ---- life ---- */
+
+/* Which ways of reading its memory this node is tried for. ZSLAB_OK, or ZSLAB_EINVAL and `why`. */
+static int choose_ways(struct zs_node *node, char *why, size_t why_size)
+{
+	enum zslab_via via = node->client->via;
+	bool is_unix = node->address.is_unix;
+
+	if (via == ZSLAB_VIA_SHM && !is_unix) {
+		snprintf(why, why_size, "shared memory is for nodes on this host, by 'unix:/path'; '%.200s' is not one",
+			 node->address.text);
+		return ZSLAB_EINVAL;
+	}
+	if (via == ZSLAB_VIA_RDMA && is_unix) {
+		snprintf(why, why_size, "RDMA is for nodes by 'host:port'; '%.200s' is a Unix socket",
+			 node->address.text);
+		return ZSLAB_EINVAL;
+	}
+	node->shm.wanted = is_unix && (via == ZSLAB_VIA_AUTO || via == ZSLAB_VIA_SHM);
+	node->shm.settled = !node->shm.wanted;
+	node->rdma.wanted = !is_unix && (via == ZSLAB_VIA_AUTO || via == ZSLAB_VIA_RDMA);
+	node->rdma.settled = via != ZSLAB_VIA_RDMA; /* where it is not demanded nobody waits for it */
+	return ZSLAB_OK;
+}
 
 int zs_node_init(struct zs_node *node, struct zslab *client, unsigned index, const char *address, char *why,
 		 size_t why_size)
@@ -284,30 +231,19 @@ int zs_node_init(struct zs_node *node, struct zslab *client, unsigned index, con
 
 	node->client = client;
 	node->index = index;
-	node->channel = (struct zs_channel){
-		.events = &events,
-		.transport = &zs_transport_socket,
-		.address = &node->address,
-		.greeting = &client->greeting,
-		.epoll = client->epoll,
-		.owner = node,
-		.fd = -1,
-		.passed_fd = -1,
-		.endpoint = ZS_CHANNEL_NO_ENDPOINT,
-	};
+	node->endpoint = ZS_NO_ENDPOINT;
+	node->lane = &node->socket;
+	zs_lane_init(&node->socket, node, "tcp", &events);
+	zs_socket_init(&node->wire, &node->socket.channel, client->epoll, false);
 	snprintf(node->why, sizeof(node->why), "it is not connected yet");
 	zs_shm_init(node);
+	zs_session_init(node);
 	status = zs_address_init(&node->address, address, why, why_size);
 	if (status)
 		return status;
-	node->shm.wanted = node->address.is_unix && (client->via == ZSLAB_VIA_AUTO || client->via == ZSLAB_VIA_SHM);
-	node->shm.settled = !node->shm.wanted;
-	if (client->via == ZSLAB_VIA_SHM && !node->shm.wanted) {
-		snprintf(why, why_size, "shared memory is for nodes on this host, by 'unix:/path'; '%.200s' is not one",
-			 address);
-		return ZSLAB_EINVAL;
-	}
-	return ZSLAB_OK;
+	if (node->address.is_unix)
+		node->socket.name = "unix socket";
+	return choose_ways(node, why, why_size);
 }
 
 void zs_node_free(struct zs_node *node)
@@ -315,8 +251,9 @@ void zs_node_free(struct zs_node *node)
 	struct zs_request *request;
 
 	zs_shm_free(node);
-	zs_channel_free(&node->channel);
-	while ((request = zs_queue_pop(&node->waiting)) || (request = zs_queue_pop(&node->sent)))
+	zs_session_free(node);
+	zs_lane_free(&node->socket);
+	while ((request = zs_queue_pop(&node->waiting)))
 		zs_request_free(node->client, request);
 	zs_address_free(&node->address);
 }

@@ -23,9 +23,6 @@ static int check_options(const struct zslab_options *options, size_t count, char
 {
 	if (count < 1 || count > ZS_NODES_MAX)
 		return fail(why, why_size, ZSLAB_EINVAL, "a handle is opened to 1 to 1024 addresses");
-	if (options->via == ZSLAB_VIA_RDMA)
-		return fail(why, why_size, ZSLAB_ETRANSPORT,
-			    "RDMA is not available in this build of the library; use auto, shm or tcp");
 	if (options->via > ZSLAB_VIA_TCP)
 		return fail(why, why_size, ZSLAB_EINVAL, "the transport is none of enum zslab_via");
 	if (options->client_name && (!*options->client_name || strpbrk(options->client_name, " \t\r\n")))
@@ -85,10 +82,12 @@ static int build(struct zslab *client, const char *const *addresses, size_t coun
 	return ZSLAB_OK;
 }
 
-/* Connected, with shared memory if that is wanted; or tried once in vain. */
+/* Connected, with its memory attached if that is wanted; or tried once in vain. */
 static bool is_settled(const struct zs_node *node)
 {
-	return node->channel.state == ZS_CHANNEL_READY ? node->shm.settled : node->problem != ZSLAB_OK;
+	if (!zs_lane_is_ready(&node->socket))
+		return node->problem != ZSLAB_OK;
+	return node->shm.settled && node->rdma.settled;
 }
 
 static bool all_settled(const struct zslab *client)
@@ -100,30 +99,49 @@ static bool all_settled(const struct zslab *client)
 	return true;
 }
 
+/* Whether a node that is connected lacks the way of reading that was demanded. */
+static int check_demands(const struct zs_node *node, char *why, size_t why_size)
+{
+	static const char no_answer[] = "it does not answer in time";
+
+	if (node->client->via == ZSLAB_VIA_SHM && !node->shm.attached) {
+		snprintf(why, why_size, "node %.100s gives us no shared memory: %s", node->address.text,
+			 node->shm.why[0] ? node->shm.why : no_answer);
+		return ZSLAB_ETRANSPORT;
+	}
+	if (node->client->via == ZSLAB_VIA_RDMA && !node->rdma.attached) {
+		snprintf(why, why_size,
+			 "no RDMA with node %.100s: %s. It takes an RDMA device and its libraries on both sides, and a "
+			 "node that listens for it there (zslabd --rdma); via auto does without",
+			 node->address.text, node->rdma.why[0] ? node->rdma.why : no_answer);
+		return ZSLAB_ETRANSPORT;
+	}
+	return ZSLAB_OK;
+}
+
 /* Is what the first attempts brought good enough to begin with? */
 static int judge(const struct zslab *client, char *why, size_t why_size)
 {
 	unsigned connected = 0;
+	int status = ZSLAB_OK;
 
-	for (unsigned i = 0; i < client->node_count; i++) {
+	for (unsigned i = 0; !status && i < client->node_count; i++) {
 		const struct zs_node *node = &client->nodes[i];
 
-		connected += node->channel.state == ZS_CHANNEL_READY;
 		if (node->problem == ZSLAB_EAUTH || node->problem == ZSLAB_EPROTO) {
-			snprintf(why, why_size, "node %.100s (%s): %s", node->address.text, zs_node_transport(node),
+			snprintf(why, why_size, "node %.100s (%s): %s", node->address.text, node->socket.name,
 				 node->why);
 			return node->problem;
 		}
-		if (client->via == ZSLAB_VIA_SHM && node->channel.state == ZS_CHANNEL_READY && !node->shm.attached) {
-			snprintf(why, why_size, "node %.100s gives us no shared memory: %s", node->address.text,
-				 node->shm.why[0] ? node->shm.why : "it does not answer in time");
-			return ZSLAB_ETRANSPORT;
+		if (zs_lane_is_ready(&node->socket)) {
+			connected++;
+			status = check_demands(node, why, why_size);
 		}
 	}
-	if (connected)
-		return ZSLAB_OK;
+	if (status || connected)
+		return status;
 	snprintf(why, why_size, "node %.100s (%s) cannot be reached: %s; is it running there?",
-		 client->nodes[0].address.text, zs_node_transport(&client->nodes[0]), client->nodes[0].why);
+		 client->nodes[0].address.text, client->nodes[0].socket.name, client->nodes[0].why);
 	return ZSLAB_EUNREACHABLE;
 }
 
@@ -173,11 +191,18 @@ int zslab_open(struct zslab **handle, const char *const *addresses, size_t count
 void zslab_close(struct zslab *handle)
 {
 	struct zs_request *request;
+	bool is_child;
 
 	if (!handle)
 		return;
-	for (unsigned i = 0; i < handle->node_count; i++)
+	is_child = handle->guard && *handle->guard == ZS_GUARD_FORKED;
+	for (unsigned i = 0; i < handle->node_count; i++) {
+		if (is_child)
+			zs_session_forget(&handle->nodes[i]);
 		zs_node_free(&handle->nodes[i]);
+	}
+	if (!is_child)
+		zs_adapter_close(handle);
 	while ((request = handle->spare)) {
 		handle->spare = request->next;
 		free(request);

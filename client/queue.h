@@ -5,21 +5,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct zs_node;
+struct zs_request;
+struct zs_token;
 struct zslab_op;
 
-enum zs_request_kind {
-	ZS_REQUEST_OP,
-	ZS_REQUEST_FEEDBACK, /* of reads that a node did not see; nobody waits for the answer */
-};
+/*
+ * Takes the next token of the answer to a request. ZSLAB_OK, and what went wrong with its operation in *status; or a
+ * status with a sentence in `why`, if the connection is of no use any more.
+ */
+typedef int zs_answer_function(struct zs_node *node, struct zs_request *request, const struct zs_token *token,
+			       int *status, char *why, size_t why_size);
 
 struct zs_request {
 	struct zs_request *next;
-	struct zslab_op *op; /* NULL: nobody waits for the answer (any more) */
-	uint64_t end;	     /* where it ends in the stream of what was sent */
-	uint32_t item;	     /* of a multi-get: the next item to be answered; they are chained */
-	uint32_t items;	     /* how many are left */
-	uint32_t left;	     /* tokens of the answer still to come */
-	uint8_t kind;
+	struct zslab_op *op;	    /* NULL: it has none, or that has ended */
+	zs_answer_function *answer; /* NULL: the answer is skipped */
+	uint64_t end;		    /* where it ends in the stream of what was sent */
+	uint32_t item;		    /* of a multi-get: the next item to be answered; they are chained */
+	uint32_t items;		    /* how many are left */
+	uint32_t left;		    /* tokens of the answer still to come */
 	uint8_t attempts;
 	uint8_t started; /* a token of the answer has come */
 };

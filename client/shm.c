@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "client/internal.h"
+#include "common/hash.h"
 #include "common/lease.h"
 
 #define RETRY_NS UINT64_C(1000000000)
@@ -53,11 +54,12 @@ static void lose(struct zs_node *node, const char *why)
 	if (shm->attached) {
 		node->client->counters.detaches++;
 		shm->failures = 0;
-		zs_note(node->client, node, "shared memory is lost: %s; reads go over the socket until it is back",
-			why);
+		zs_note(node->client, node, node->socket.name,
+			"shared memory is lost: %s; reads go over the socket until it is back", why);
 	} else {
 		if (!shm->failures)
-			zs_note(node->client, node, "no shared memory: %s; reads go over the socket", why);
+			zs_note(node->client, node, node->socket.name, "no shared memory: %s; reads go over the socket",
+				why);
 		shm->failures++;
 	}
 	snprintf(shm->why, sizeof(shm->why), "%s", why);
@@ -77,40 +79,11 @@ static void on_broken(struct zs_channel *channel, int status, const char *why)
 static void on_ready(struct zs_channel *channel)
 {
 	struct zs_node *node = channel->owner;
-	char version[16];
-	char text[64];
-	int digits = snprintf(version, sizeof(version), "%u", ZS_LAYOUT_VERSION);
-	int size = snprintf(text, sizeof(text), "*2\r\n$9\r\nZS.ATTACH\r\n$%d\r\n%s\r\n", digits, version);
+	char command[ZS_ATTACH_COMMAND_MAX];
 
-	node->shm.element = 0;
-	if (zs_buffer_append(&channel->out, text, (size_t)size) == ZSLAB_OK)
+	node->shm.answer.next = 0;
+	if (zs_buffer_append(&channel->out, command, zs_attach_command(command, sizeof(command))) == ZSLAB_OK)
 		zs_channel_flush(channel);
-}
-
-static bool parse_hex(const struct zs_token *token, uint64_t *number)
-{
-	*number = 0;
-	for (size_t i = 0; i < token->size; i++) {
-		uint8_t c = token->text[i] | 0x20;
-
-		if (c >= '0' && c <= '9')
-			*number = *number << 4 | (uint64_t)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			*number = *number << 4 | (uint64_t)(c - 'a' + 10);
-		else
-			return false;
-	}
-	return token->size == 16;
-}
-
-static bool take_element(struct zs_shm *shm, const struct zs_token *token)
-{
-	uint64_t *to = &shm->elements[shm->element - 1];
-
-	if (shm->element - 1 == INCARNATION || shm->element - 1 == LEASE_OFFSET)
-		return token->kind == ZS_TOKEN_BULK && parse_hex(token, to);
-	*to = (uint64_t)token->number;
-	return token->kind == ZS_TOKEN_INTEGER;
 }
 
 /*
@@ -119,7 +92,7 @@ static bool take_element(struct zs_shm *shm, const struct zs_token *token)
  */
 static const char *map(struct zs_shm *shm, int fd)
 {
-	uint64_t size = shm->elements[ARENA_SIZE];
+	uint64_t size = shm->answer.elements[ARENA_SIZE];
 	struct stat stat;
 	int seals;
 	void *base;
@@ -143,7 +116,7 @@ static const char *map(struct zs_shm *shm, int fd)
 static int attach(struct zs_node *node, int fd, char *why, size_t why_size)
 {
 	struct zs_shm *shm = &node->shm;
-	const uint64_t *e = shm->elements;
+	const uint64_t *e = shm->answer.elements;
 	struct zs_plain_options options;
 	const char *wrong = NULL;
 
@@ -176,34 +149,23 @@ static int attach(struct zs_node *node, int fd, char *why, size_t why_size)
 	shm->failures = 0;
 	shm->why[0] = 0;
 	node->client->counters.attaches++;
-	zs_note(node->client, node, "shared memory is attached, %" PRIu64 " bytes", shm->size);
+	zs_note(node->client, node, node->socket.name, "shared memory is attached, %" PRIu64 " bytes", shm->size);
 	return ZSLAB_OK;
 }
 
 static int on_token(struct zs_channel *channel, const struct zs_token *token, char *why, size_t why_size)
 {
+	static const unsigned hex = 1u << INCARNATION | 1u << LEASE_OFFSET;
 	struct zs_node *node = channel->owner;
 	struct zs_shm *shm = &node->shm;
-	int status;
+	int status = zs_attach_token(&shm->answer, token, hex, why, why_size);
 
-	if (shm->element == 0 && token->kind == ZS_TOKEN_ERROR) {
-		zs_reply_show(token->text, token->size, why, why_size < 240 ? why_size : 240);
-		return ZSLAB_ETRANSPORT;
-	}
-	if (shm->element > ZS_ATTACH_ELEMENTS ||
-	    (shm->element == 0 ? token->kind != ZS_TOKEN_ARRAY || token->number != ZS_ATTACH_ELEMENTS
-			       : !take_element(shm, token))) {
-		snprintf(why, why_size, "the node's answer to ZS.ATTACH is not what it should be at element %u",
-			 shm->element);
-		return ZSLAB_EPROTO;
-	}
-	if (shm->element++ < ZS_ATTACH_ELEMENTS)
-		return ZSLAB_OK;
-	status = attach(node, channel->passed_fd, why, why_size);
+	if (status || !zs_attach_is_whole(&shm->answer))
+		return status;
+	status = attach(node, shm->wire.passed_fd, why, why_size);
 	if (status)
 		unmap(shm);
-	if (channel->passed_fd >= 0)
-		zs_channel_drop_descriptor(channel);
+	zs_socket_drop_descriptor(&shm->wire);
 	return status;
 }
 
@@ -215,16 +177,10 @@ void zs_shm_init(struct zs_node *node)
 
 	node->shm.channel = (struct zs_channel){
 		.events = &events,
-		.transport = &zs_transport_socket,
-		.address = &node->address,
 		.greeting = &node->client->greeting,
-		.epoll = node->client->epoll,
-		.takes_descriptors = true,
 		.owner = node,
-		.fd = -1,
-		.passed_fd = -1,
-		.endpoint = ZS_CHANNEL_NO_ENDPOINT,
 	};
+	zs_socket_init(&node->shm.wire, &node->shm.channel, node->client->epoll, true);
 }
 
 void zs_shm_free(struct zs_node *node)
@@ -239,7 +195,7 @@ uint64_t zs_shm_next(const struct zs_node *node)
 
 	if (shm->channel.state == ZS_CHANNEL_CONNECTING || shm->channel.state == ZS_CHANNEL_GREETING)
 		return shm->channel.deadline_ns;
-	if (shm->wanted && shm->channel.state == ZS_CHANNEL_CLOSED && node->channel.state == ZS_CHANNEL_READY)
+	if (shm->wanted && shm->channel.state == ZS_CHANNEL_CLOSED && zs_lane_is_ready(&node->socket))
 		return shm->retry_ns;
 	return UINT64_MAX;
 }
@@ -251,7 +207,7 @@ void zs_shm_tick(struct zs_node *node, uint64_t now_ns)
 	if (now_ns < zs_shm_next(node))
 		return;
 	if (shm->channel.state == ZS_CHANNEL_CLOSED)
-		zs_channel_open(&shm->channel, now_ns + node->client->connect_timeout_ns);
+		zs_channel_open(&shm->channel, &node->address.endpoints[0], now_ns + node->client->connect_timeout_ns);
 	else
 		zs_channel_expire(&shm->channel, now_ns);
 }
@@ -287,7 +243,7 @@ static inline void count_hit(struct zs_node *node, const void *key, size_t key_s
 {
 	node->client->counters.shm_hits++;
 	if (__builtin_expect(!node->feedback.skip--, 0))
-		zs_feedback_sample(node, key, key_size);
+		zs_feedback_sample(node, zs_hash(key, key_size, node->shm.plain.seed));
 }
 
 bool zs_shm_get(struct zs_node *node, const void *key, size_t key_size, void *buffer, size_t buffer_size, size_t *size,

@@ -12,25 +12,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/attach.h"
 #include "client/channel.h"
+#include "client/conn_tcp.h"
 #include "common/reader_plain.h"
 
 struct zs_node;
-
-#define ZS_ATTACH_ELEMENTS 8
 
 struct zs_shm {
 	bool wanted;
 	bool attached;
 	bool settled; /* attached, or known that it cannot be for now */
 	struct zs_channel channel;
+	struct zs_socket wire;
 	struct zs_plain plain;
 	void *base;
 	uint64_t size;
 	uint64_t retry_ns;
 	unsigned failures;
-	unsigned element; /* of the answer to ZS.ATTACH, to come next */
-	uint64_t elements[ZS_ATTACH_ELEMENTS];
+	struct zs_attach answer;
 	char why[ZSLAB_ERROR_MAX]; /* why it is not attached */
 };
 

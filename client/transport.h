@@ -1,7 +1,6 @@
 /*
- * What carries the bytes of operations: a stream that is connected without waiting. One instance for each way there is.
- *
- * Every function that can fail returns 0 or more, or a negative errno.
+ * What carries the bytes of operations: a stream that is connected without waiting. One instance for each way there is;
+ * what happens, it tells its channel (channel.h).
  */
 #ifndef ZS_CLIENT_TRANSPORT_H
 #define ZS_CLIENT_TRANSPORT_H
@@ -11,21 +10,30 @@
 
 #include "client/address.h"
 
+struct zs_channel;
+struct zs_link;
+
 struct zs_transport {
-	/* Begins to connect: the descriptor, on which an epoll set can wait. *pending: it is not connected yet. */
-	int (*start)(const struct zs_endpoint *endpoint, bool *pending);
-	/* After the descriptor became writable or failed. */
-	int (*finish)(int fd);
-	ssize_t (*send)(int fd, const void *data, size_t size);
 	/*
-	 * 0: the peer has closed it. A descriptor that came with the bytes is stored in *passed if `passed` is not NULL
-	 * and *passed is -1; it is the caller's. Others are closed.
+	 * Begins to connect. ZSLAB_OK: zs_channel_connected or zs_channel_break is called, perhaps from within. Else
+	 * nothing is, and a sentence is in `why`.
 	 */
-	ssize_t (*receive)(int fd, void *data, size_t size, int *passed);
-	void (*stop)(int fd);
+	int (*start)(struct zs_link *link, const struct zs_endpoint *endpoint, char *why, size_t why_size);
+	/*
+	 * Takes bytes. How many; if not all, it calls zs_channel_flush when there is room for more. Or a negative
+	 * errno: the connection broke.
+	 */
+	ssize_t (*send)(struct zs_link *link, const void *data, size_t size);
+	/* Looks whether something has come, and hands it on by zs_channel_received. May break the channel. */
+	void (*receive)(struct zs_link *link);
+	/* Ends the connection, in whatever state it is. Calls nothing from then on. */
+	void (*stop)(struct zs_link *link);
 };
 
-/* TCP and Unix sockets. */
-extern const struct zs_transport zs_transport_socket;
+/* A connection: the first part of what a transport keeps of it. */
+struct zs_link {
+	const struct zs_transport *transport;
+	struct zs_channel *channel;
+};
 
 #endif

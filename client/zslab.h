@@ -143,30 +143,36 @@ const char *zslab_error(const struct zslab *handle);
 
 /* What the handle has done since it was opened. */
 struct zslab_counters {
-	uint64_t operations;  /* submitted */
-	uint64_t shm_hits;    /* reads answered from a node's memory */
-	uint64_t shm_misses;  /* not found there; the node was asked */
-	uint64_t shm_doubts;  /* could not be told from there; the node was asked */
-	uint64_t requests;    /* sent over sockets, repetitions included */
-	uint64_t repeated;    /* sent again after a connection broke */
-	uint64_t unknown;     /* ended with ZSLAB_EUNKNOWN */
-	uint64_t timed_out;   /* ended because of their deadline */
-	uint64_t connects;    /* connections for operations, made and logged in */
-	uint64_t disconnects; /* of these, lost */
-	uint64_t attaches;    /* mappings of a node's memory */
-	uint64_t detaches;    /* of these, lost */
-	uint64_t feedback;    /* batches of sampled reads told to nodes */
+	uint64_t operations;	/* submitted */
+	uint64_t shm_hits;	/* reads answered from a node's memory */
+	uint64_t shm_misses;	/* not found there; the node was asked */
+	uint64_t shm_doubts;	/* could not be told from there; the node was asked */
+	uint64_t requests;	/* sent over sockets, repetitions included */
+	uint64_t repeated;	/* sent again after a connection broke */
+	uint64_t unknown;	/* ended with ZSLAB_EUNKNOWN */
+	uint64_t timed_out;	/* ended because of their deadline */
+	uint64_t connects;	/* connections for operations, made and logged in */
+	uint64_t disconnects;	/* of these, lost */
+	uint64_t attaches;	/* mappings of a node's memory */
+	uint64_t detaches;	/* of these, lost */
+	uint64_t feedback;	/* batches of sampled reads told to nodes */
+	uint64_t rdma_hits;	/* keys read from a node's memory over RDMA */
+	uint64_t rdma_asks;	/* keys for which the node was asked, after its memory had been read or could not be */
+	uint64_t rdma_reads;	/* RDMA READs for these */
+	uint64_t rdma_attaches; /* sessions over RDMA */
+	uint64_t rdma_detaches; /* of these, lost */
 };
 
 /* ZSLAB_OK, ZSLAB_EBUSY or ZSLAB_EFORK. */
 int zslab_counters(struct zslab *handle, struct zslab_counters *counters);
 
 struct zslab_node_state {
-	const char *address; /* as given to zslab_open */
-	int connected;	     /* operations can be sent */
-	int attached;	     /* reads are answered from its memory */
-	const char *reads;   /* how reads go now: "shm", "tcp", "unix" or "none" */
-	const char *problem; /* why it is not connected or not attached; empty if there is nothing to say */
+	const char *address;	/* as given to zslab_open */
+	int connected;		/* operations can be sent */
+	int attached;		/* reads are answered from its memory */
+	const char *reads;	/* how reads go now: "shm", "rdma", "tcp", "unix" or "none" */
+	const char *problem;	/* why it is not connected or not attached; empty if there is nothing to say */
+	const char *operations; /* how everything else goes now: "rdma", "tcp", "unix" or "none" */
 };
 
 /* How many nodes the handle has. */

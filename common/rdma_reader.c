@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "common/landing.h"
 
 enum {
 	ALIGNMENT = 4096,
@@ -14,177 +15,276 @@ enum {
 	TRIES_MAX = 1000,
 };
 
-/* What READs write to, registered as one. */
-struct landing {
-	_Alignas(64) uint8_t superblock[ZS_FRAME_SIZE];
-	struct zs_steps steps[];
-};
-
 struct zs_rdma_reader {
 	struct zs_rdma *rdma;
 	const struct zs_clock *clock;
-	struct zs_rdma_connection *connection;
-	struct zs_rdma_session session;
+	struct zs_rdma_reader_events events;
+	struct zs_rdma_connection *connection; /* NULL while down */
 	enum zs_rdma_reader_state state;
-	char why[WHY_MAX];
+	struct zs_rdma_session session;
 	unsigned tries;
-	unsigned count;
 	uint64_t reads;
-	size_t landing_size;
-	struct landing *landing;
+	void *base; /* of the pool */
+	struct zs_landing pool;
 	struct zs_rdma_memory *memory;
+	void *superblock;	   /* where it lands; NULL: it is not being read */
+	struct zs_rdma_get *first; /* those that wait to be posted */
+	struct zs_rdma_get **end;
 	struct zs_locations *locations;
 	struct zs_remote remote;
-	struct zs_rdma_get gets[];
 };
 
-void zs_rdma_reader_end(struct zs_rdma_reader *r, const char *why)
+/* ---- gets ---- */
+
+void zs_rdma_reader_release(struct zs_rdma_get *get)
 {
-	snprintf(r->why, sizeof(r->why), "%s", why);
+	if (get->landing)
+		zs_landing_give(&get->reader->pool, get->landing, get->landing_size);
+	get->landing = NULL;
+}
+
+/* Posts what the machine asks for. False: there is no room for it now. */
+static bool post(struct zs_rdma_reader *r, struct zs_rdma_get *get)
+{
+	struct zs_steps *steps = &get->steps;
+	int error;
+
+	get->landing_size = steps->landing_size;
+	get->landing = zs_landing_take(&r->pool, steps->landing_size);
+	if (!get->landing)
+		return false;
+	zs_steps_land(steps, get->landing);
+	error = zs_rdma_read(r->connection, r->memory, steps->fetches, steps->fetch_count, get);
+	if (!error) {
+		r->reads += steps->fetch_count;
+		return true;
+	}
+	zs_rdma_reader_release(get);
+	if (error == ZS_EAGAIN)
+		return false;
+	get->status = zs_steps_cancel(steps);
+	return true;
+}
+
+static void wait_to_post(struct zs_rdma_reader *r, struct zs_rdma_get *get)
+{
+	get->next = NULL;
+	*r->end = get;
+	r->end = &get->next;
+}
+
+static void post_or_wait(struct zs_rdma_reader *r, struct zs_rdma_get *get)
+{
+	if (r->state != ZS_RDMA_READER_READY || get->abandoned)
+		get->status = zs_steps_cancel(&get->steps);
+	else if (r->first || !post(r, get))
+		wait_to_post(r, get);
+}
+
+static void end_get(struct zs_rdma_reader *r, struct zs_rdma_get *get)
+{
+	if (get->status != ZS_STEPS_HIT)
+		zs_rdma_reader_release(get);
+	if (r->events.over)
+		r->events.over(r->events.context, get);
+}
+
+/* Posts one that waits. False: there is no room yet. */
+static bool post_waiting(struct zs_rdma_reader *r, struct zs_rdma_get *get)
+{
+	struct zs_steps *steps = &get->steps;
+
+	if (r->state != ZS_RDMA_READER_READY || get->abandoned) {
+		get->status = zs_steps_cancel(steps);
+		return true;
+	}
+	/* If nothing of it was read yet, it begins only now: the wait does not count. */
+	if (steps->round_trips == 1)
+		get->status = zs_steps_start(steps, steps->remote, steps->key, steps->key_size, zs_clock_ns(r->clock));
+	return get->status != ZS_STEPS_FETCH || post(r, get);
+}
+
+/* Posts those that wait, as far as there is room. Without a connection they are over. */
+static void serve(struct zs_rdma_reader *r)
+{
+	struct zs_rdma_get *get;
+
+	while ((get = r->first) && post_waiting(r, get)) {
+		r->first = get->next;
+		if (!r->first)
+			r->end = &r->first;
+		if (get->status != ZS_STEPS_FETCH)
+			end_get(r, get);
+	}
+}
+
+static void get_done(struct zs_rdma_reader *r, struct zs_rdma_get *get, bool ok)
+{
+	uint64_t now_ns = zs_clock_ns(r->clock);
+
+	if (get->abandoned) {
+		get->status = zs_steps_cancel(&get->steps);
+	} else {
+		for (uint32_t left = get->steps.fetch_count; left; left--)
+			get->status = zs_steps_done(&get->steps, ok, now_ns);
+	}
+	if (get->status == ZS_STEPS_FETCH) {
+		zs_rdma_reader_release(get);
+		post_or_wait(r, get);
+	}
+	if (get->status != ZS_STEPS_FETCH)
+		end_get(r, get);
+}
+
+void zs_rdma_reader_start(struct zs_rdma_reader *r, struct zs_rdma_get *get, const void *key, size_t key_size)
+{
+	assert(get->status != ZS_STEPS_FETCH || !get->reader);
+	zs_rdma_reader_release(get);
+	get->reader = r;
+	get->abandoned = false;
+	get->status = zs_steps_start(&get->steps, &r->remote, key, key_size, zs_clock_ns(r->clock));
+	if (get->status == ZS_STEPS_FETCH)
+		post_or_wait(r, get);
+}
+
+void zs_rdma_reader_abandon(struct zs_rdma_get *get)
+{
+	get->abandoned = true;
+}
+
+/* ---- the node's superblock ---- */
+
+/* Ends the connection's use, but not the connection. */
+static void go_down(struct zs_rdma_reader *r)
+{
 	r->state = ZS_RDMA_READER_DOWN;
 	r->connection = NULL;
 	zs_remote_revoke(&r->remote);
 }
 
-/* ---- gets ---- */
-
-/* Posts what the machine asks for. What cannot be posted has failed, and the machine does not go on after that. */
-static void post(struct zs_rdma_get *get)
+static void be_unfit(struct zs_rdma_reader *r, const char *why)
 {
-	struct zs_rdma_reader *r = get->reader;
-	struct zs_steps *steps = get->steps;
-	uint32_t count = steps->fetch_count;
-
-	if (r->state == ZS_RDMA_READER_READY && !zs_rdma_read(r->connection, r->memory, steps->fetches, count, get)) {
-		r->reads += count;
-		return;
-	}
-	while (count--)
-		get->status = zs_steps_done(steps, false, zs_clock_ns(r->clock));
-	assert(get->status == ZS_STEPS_ASK);
+	go_down(r);
+	if (r->events.unfit)
+		r->events.unfit(r->events.context, why);
 }
-
-static void get_done(struct zs_rdma_get *get, bool ok)
-{
-	uint64_t now_ns = zs_clock_ns(get->reader->clock);
-	enum zs_steps_status status = ZS_STEPS_WAIT;
-
-	for (uint32_t left = get->steps->fetch_count; left; left--)
-		status = zs_steps_done(get->steps, ok, now_ns);
-	get->status = status;
-	if (status == ZS_STEPS_FETCH)
-		post(get);
-}
-
-void zs_rdma_reader_start(struct zs_rdma_get *get, const void *key, size_t key_size)
-{
-	struct zs_rdma_reader *r = get->reader;
-
-	assert(get->status != ZS_STEPS_FETCH);
-	get->status = zs_steps_start(get->steps, &r->remote, key, key_size, zs_clock_ns(r->clock));
-	if (get->status == ZS_STEPS_FETCH)
-		post(get);
-}
-
-/* ---- the node's superblock ---- */
 
 static int read_superblock(struct zs_rdma_reader *r)
 {
-	struct zs_fetch read = { 0, ZS_FRAME_SIZE, r->landing->superblock };
-	int error = zs_rdma_read(r->connection, r->memory, &read, 1, r);
+	struct zs_fetch read = { 0, ZS_FRAME_SIZE, NULL };
+	int error;
 
-	r->reads += !error;
-	return error;
+	r->superblock = zs_landing_take(&r->pool, ZS_FRAME_SIZE);
+	if (!r->superblock)
+		return ZS_EAGAIN;
+	read.destination = r->superblock;
+	error = zs_rdma_read(r->connection, r->memory, &read, 1, r);
+	if (error) {
+		zs_landing_give(&r->pool, r->superblock, ZS_FRAME_SIZE);
+		r->superblock = NULL;
+		return error;
+	}
+	r->reads++;
+	return ZS_OK;
 }
 
-static void superblock_done(struct zs_rdma_reader *r)
+static void superblock_done(struct zs_rdma_reader *r, bool ok)
 {
-	const struct zs_rdma_session *session = &r->session;
+	uint8_t page[ZS_FRAME_SIZE];
 	char why[WHY_MAX];
-	int error =
-	    zs_remote_init(&r->remote, r->landing->superblock, session->target.size, r->locations, why, sizeof(why));
+	int error;
 
+	memcpy(page, r->superblock, sizeof(page));
+	zs_landing_give(&r->pool, r->superblock, ZS_FRAME_SIZE);
+	r->superblock = NULL;
+	if (!ok || r->state != ZS_RDMA_READER_BEGINNING)
+		return; /* the connection's owner knows */
+	error = zs_remote_init(&r->remote, page, r->session.target.size, r->locations, why, sizeof(why));
 	if (error == ZS_EAGAIN && ++r->tries < TRIES_MAX && !read_superblock(r))
 		return;
 	if (error) {
-		zs_rdma_reader_end(r, why);
+		be_unfit(r, why);
 		return;
 	}
-	if (r->remote.incarnation != session->incarnation ||
-	    r->remote.quarantine_ns != session->quarantine_ms * UINT64_C(1000000)) {
-		zs_rdma_reader_end(r, "the node's memory is not that of the node that answered");
+	if (r->remote.incarnation != r->session.incarnation ||
+	    r->remote.quarantine_ns != r->session.quarantine_ms * UINT64_C(1000000)) {
+		be_unfit(r, "the node's memory is not that of the node that answered");
 		return;
 	}
-	zs_remote_lease(&r->remote, session->sent_ns, session->lease_ms * UINT64_C(1000000), session->node_ms);
+	zs_remote_lease(&r->remote, r->session.sent_ns, r->session.lease_ms * UINT64_C(1000000), r->session.node_ms);
 	r->state = ZS_RDMA_READER_READY;
+	if (r->events.ready)
+		r->events.ready(r->events.context);
 }
 
-/* ---- the session ---- */
-
-void zs_rdma_reader_done(struct zs_rdma_reader *r, void *read, bool ok)
-{
-	if (read != r)
-		get_done(read, ok);
-	else if (r->state != ZS_RDMA_READER_BEGINNING)
-		return; /* of a session that is over */
-	else if (ok)
-		superblock_done(r);
-	else
-		zs_rdma_reader_end(r, "the node's superblock cannot be read");
-}
+/* ---- the connection ---- */
 
 int zs_rdma_reader_begin(struct zs_rdma_reader *r, struct zs_rdma_connection *connection,
 			 const struct zs_rdma_session *session, char *why, size_t why_size)
 {
-	int error;
+	int error = ZS_OK;
 
+	assert(r->state == ZS_RDMA_READER_DOWN);
 	if (zs_rdma_aim(connection, &session->target) || session->target.size < ZS_FRAME_SIZE ||
 	    session->target.size % ZS_FRAME_SIZE) {
 		snprintf(why, why_size, "the node offers %llu bytes at %llx, which is no arena",
 			 (unsigned long long)session->target.size, (unsigned long long)session->target.address);
 		return ZS_EPROTO;
 	}
-	zs_rdma_reader_end(r, "a session begins");
-	r->connection = connection;
-	r->session = *session;
-	r->tries = 0;
-	error = r->memory ? ZS_OK : zs_rdma_memory_add(r->rdma, r->landing, r->landing_size, &r->memory);
-	if (!error)
-		error = read_superblock(r);
+	if (!r->memory)
+		error = zs_rdma_memory_add(r->rdma, r->base, ZS_LANDING_SIZE, &r->memory);
 	if (error) {
-		snprintf(why, why_size, "cannot read the node's superblock: %s", zs_error_text(error));
-		zs_rdma_reader_end(r, why);
+		snprintf(why, why_size, "cannot register %u bytes of memory (see ulimit -l)", ZS_LANDING_SIZE);
 		return error;
 	}
+	r->session = *session;
+	r->tries = 0;
+	r->connection = connection;
 	r->state = ZS_RDMA_READER_BEGINNING;
-	return ZS_OK;
+	error = read_superblock(r);
+	if (error) {
+		go_down(r);
+		snprintf(why, why_size, "cannot read the node's superblock: %s", zs_error_text(error));
+	}
+	return error;
+}
+
+void zs_rdma_reader_end(struct zs_rdma_reader *r)
+{
+	go_down(r);
+	serve(r);
+}
+
+void zs_rdma_reader_done(struct zs_rdma_reader *r, void *read, bool ok)
+{
+	if (read == r)
+		superblock_done(r, ok);
+	else
+		get_done(r, read, ok);
+	serve(r);
 }
 
 /* ---- making and freeing ---- */
 
-struct zs_rdma_reader *zs_rdma_reader_new(struct zs_rdma *rdma, unsigned gets, size_t location_memory)
+struct zs_rdma_reader *zs_rdma_reader_new(struct zs_rdma *rdma, size_t location_memory,
+					  const struct zs_rdma_reader_events *events)
 {
-	struct zs_rdma_reader *r;
+	struct zs_rdma_reader *r = calloc(1, sizeof(*r));
 
-	if (!gets || gets > 1024)
-		return NULL;
-	r = calloc(1, sizeof(*r) + gets * sizeof(r->gets[0]));
 	if (!r)
 		return NULL;
 	r->rdma = rdma;
 	r->clock = zs_rdma_clock(rdma);
-	r->count = gets;
-	r->landing_size = sizeof(*r->landing) + gets * sizeof(r->landing->steps[0]);
-	r->landing_size = (r->landing_size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-	r->landing = aligned_alloc(ALIGNMENT, r->landing_size);
+	r->events = *events;
+	r->end = &r->first;
+	r->base = aligned_alloc(ALIGNMENT, ZS_LANDING_SIZE);
 	r->locations = zs_locations_new(location_memory);
-	if (!r->landing || !r->locations) {
+	if (!r->base || !r->locations) {
 		zs_rdma_reader_free(r);
 		return NULL;
 	}
-	memset(r->landing, 0, r->landing_size);
-	for (unsigned i = 0; i < gets; i++)
-		r->gets[i] = (struct zs_rdma_get){ ZS_STEPS_ASK, &r->landing->steps[i], r };
+	memset(r->base, 0, ZS_LANDING_SIZE);
+	zs_landing_init(&r->pool, r->base);
 	return r;
 }
 
@@ -194,7 +294,7 @@ void zs_rdma_reader_free(struct zs_rdma_reader *r)
 		return;
 	zs_rdma_memory_remove(r->memory);
 	zs_locations_free(r->locations);
-	free(r->landing);
+	free(r->base);
 	free(r);
 }
 
@@ -203,19 +303,9 @@ enum zs_rdma_reader_state zs_rdma_reader_state(const struct zs_rdma_reader *r)
 	return r->state;
 }
 
-const char *zs_rdma_reader_why(const struct zs_rdma_reader *r)
-{
-	return r->why;
-}
-
 struct zs_remote *zs_rdma_reader_remote(struct zs_rdma_reader *r)
 {
 	return &r->remote;
-}
-
-struct zs_rdma_get *zs_rdma_reader_get(struct zs_rdma_reader *r, unsigned i)
-{
-	return i < r->count ? &r->gets[i] : NULL;
 }
 
 uint64_t zs_rdma_reader_reads(const struct zs_rdma_reader *r)

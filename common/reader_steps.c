@@ -19,6 +19,10 @@ enum state {
 /* The header of any slab begins in its first line: three words and the live bits. */
 #define FIRST_LINE 64u
 
+/* Of the superblock: what tells whether the tables' places are still the same. */
+#define HEAD_BYTES 64u
+_Static_assert(offsetof(struct zs_superblock, sequence) + sizeof(uint32_t) <= HEAD_BYTES, "the head has the sequence");
+
 static enum zs_steps_status ask(struct zs_steps *s, enum zs_ask_reason reason)
 {
 	s->state = OVER;
@@ -31,17 +35,26 @@ static void begin_post(struct zs_steps *s, enum state state)
 {
 	s->state = state;
 	s->fetch_count = 0;
+	s->landing_size = 0;
+	s->landing = NULL;
 	s->failed = false;
 }
 
-static void add_fetch(struct zs_steps *s, uint64_t address, uint32_t length, void *destination)
+/* Adds a fetch to the post, which lands behind the others, `skew` bytes beyond a multiple of 8. Where that is. */
+static uint32_t add_fetch(struct zs_steps *s, uint64_t address, uint32_t length, uint32_t skew)
 {
+	uint32_t at = ((s->landing_size + 7) & ~7u) + skew;
+
 	assert(s->fetch_count < ZS_STEPS_FETCHES);
-	s->fetches[s->fetch_count++] = (struct zs_fetch){ address, length, destination };
+	s->fetches[s->fetch_count] = (struct zs_fetch){ address, length, NULL };
+	s->offsets[s->fetch_count++] = at;
+	s->landing_size = at + length;
+	return at;
 }
 
 static enum zs_steps_status post(struct zs_steps *s)
 {
+	assert(s->landing_size <= ZS_STEPS_LANDING_MAX);
 	s->pending = s->fetch_count;
 	s->round_trips++;
 	return ZS_STEPS_FETCH;
@@ -56,16 +69,16 @@ static const struct zs_partition_place *place_of(const struct zs_steps *s)
 
 static enum zs_steps_status post_place(struct zs_steps *s)
 {
+	uint32_t size = sizeof(struct zs_partition_place);
+
 	begin_post(s, PLACE);
-	add_fetch(s, offsetof(struct zs_superblock, partition) + s->part * sizeof(s->place), sizeof(s->place),
-		  &s->place);
+	add_fetch(s, offsetof(struct zs_superblock, partition) + s->part * size, size, 0);
 	return post(s);
 }
 
 static void add_bucket(struct zs_steps *s, const struct zs_table_place *table, uint32_t number)
 {
-	add_fetch(s, table->offset + (uint64_t)number * sizeof(struct zs_bucket), sizeof(struct zs_bucket),
-		  &s->buckets[s->buckets_read++]);
+	add_fetch(s, table->offset + (uint64_t)number * sizeof(struct zs_bucket), sizeof(struct zs_bucket), 0);
 }
 
 static void add_table(struct zs_steps *s, const struct zs_table_place *table)
@@ -87,11 +100,10 @@ static enum zs_steps_status post_buckets(struct zs_steps *s, uint64_t now_ns)
 		return post_place(s);
 	}
 	begin_post(s, BUCKETS);
-	s->buckets_read = 0;
 	s->sequence = part->sequence;
 	s->checks_head = !zs_remote_is_confirmed(s->remote, part, now_ns);
 	if (s->checks_head)
-		add_fetch(s, 0, sizeof(s->head), s->head);
+		add_fetch(s, 0, HEAD_BYTES, 0);
 	if (part->place.previous.buckets)
 		add_table(s, &part->place.previous);
 	add_table(s, &part->place.main);
@@ -101,12 +113,14 @@ static enum zs_steps_status post_buckets(struct zs_steps *s, uint64_t now_ns)
 static enum zs_steps_status place_fetched(struct zs_steps *s, uint64_t now_ns)
 {
 	struct zs_remote_part *part = &s->remote->parts[s->part];
+	struct zs_partition_place place;
 
-	if (!zs_place_is_sound(&s->place, s->remote->arena_size))
+	memcpy(&place, s->landing, sizeof(place));
+	if (!zs_place_is_sound(&place, s->remote->arena_size))
 		return ask(s, ZS_ASK_CHANGING);
 	/* It is of this sequence if the sequence is still the same when the buckets are fetched. */
 	if (part->sequence != s->remote->sequence) {
-		part->place = s->place;
+		part->place = place;
 		part->sequence = s->remote->sequence;
 		part->verified = false;
 	}
@@ -126,7 +140,7 @@ static enum head check_head(struct zs_steps *s)
 	struct zs_remote_part *part = &remote->parts[s->part];
 	struct zs_superblock head;
 
-	memcpy(&head, s->head, sizeof(s->head));
+	memcpy(&head, s->landing, HEAD_BYTES);
 	if (head.magic != ZS_LAYOUT_MAGIC || head.version != ZS_LAYOUT_VERSION ||
 	    head.incarnation != remote->incarnation)
 		return HEAD_STRANGE;
@@ -171,13 +185,26 @@ static enum zs_steps_status post_object(struct zs_steps *s, enum state state, ui
 	s->header_bytes = header;
 	s->slot_start = start;
 	s->slot_end = end;
-	add_fetch(s, frame, header, s->frame);
+	add_fetch(s, frame, header, 0);
 	if (end > start)
-		add_fetch(s, frame + start, end - start, s->frame + start);
+		s->slot_at = add_fetch(s, frame + start, end - start, start % 8);
 	return post(s);
 }
 
-/* Key and value lie together: [*start, *end) of the frame. In counters the key is the second of them. */
+static const struct zs_slab *header_of(const struct zs_steps *s)
+{
+	return (const struct zs_slab *)(const void *)s->landing;
+}
+
+/* Byte `offset` of a slab, of which so much was fetched that it is there. */
+static const uint8_t *slab_byte(const struct zs_steps *s, uint32_t offset)
+{
+	if (s->slot_end && offset >= s->slot_start)
+		return s->landing + s->slot_at + (offset - s->slot_start);
+	return s->landing + offset;
+}
+
+/* Key and value lie together: [*start, *end) of the slab. In counters the key is the second of them. */
 static void range_of(const struct zs_extent *extent, uint64_t lifetime, uint32_t *start, uint32_t *end)
 {
 	bool counter = zs_lifetime_kind(lifetime) == ZS_KIND_COUNTER;
@@ -202,7 +229,8 @@ static enum zs_steps_status post_shaped(struct zs_steps *s, const struct zs_step
 	 */
 	if (kind == ZS_KIND_MIXED)
 		return post_object(s, OBJECT, c->id, ZS_FRAME_SIZE, 0, 0);
-	if (!zs_slab_extent((const struct zs_slab *)(const void *)s->frame, identity, lifetime, c->slot, &extent))
+	/* Of other kinds these two words tell it all: no byte of the slab is looked at. */
+	if (!zs_slab_extent(NULL, identity, lifetime, c->slot, &extent))
 		return post_object(s, OBJECT, c->id, FIRST_LINE, 0, 0);
 	range_of(&extent, lifetime, &start, &end);
 	return post_object(s, OBJECT, c->id, header_bytes(kind, zs_lifetime_unit(lifetime), slots, c->slot), start,
@@ -228,7 +256,7 @@ static enum zs_steps_status next_candidate(struct zs_steps *s)
 static void fill_value(struct zs_steps *s, const struct zs_slab *slab, uint64_t identity, uint64_t lifetime,
 		       uint32_t slot, const struct zs_extent *extent)
 {
-	s->data = s->frame + extent->value;
+	s->data = slab_byte(s, extent->value);
 	s->value = (struct zs_read_value){
 		.is_number = zs_lifetime_kind(lifetime) == ZS_KIND_COUNTER,
 		.deadline = zs_slab_deadline(slab, identity, lifetime, slot),
@@ -256,7 +284,7 @@ static enum zs_steps_status judge(struct zs_steps *s, uint64_t now_ns)
 	return ZS_STEPS_HIT;
 }
 
-/* Whether what lies in the frame suffices to look at a slot. */
+/* Whether what was fetched of the slab suffices to look at a slot. */
 static bool is_covered(const struct zs_steps *s, uint64_t identity, uint64_t lifetime, uint32_t slot)
 {
 	enum zs_slab_kind kind = zs_lifetime_kind(lifetime);
@@ -269,7 +297,7 @@ static bool is_covered(const struct zs_steps *s, uint64_t identity, uint64_t lif
 		return true; /* no object, then */
 	if (header_bytes(kind, zs_lifetime_unit(lifetime), slots, slot) > s->header_bytes)
 		return false;
-	if (!zs_slab_extent((const struct zs_slab *)(const void *)s->frame, identity, lifetime, slot, &extent))
+	if (!zs_slab_extent(header_of(s), identity, lifetime, slot, &extent))
 		return true;
 	range_of(&extent, lifetime, &start, &end);
 	return end <= s->header_bytes || (start >= s->slot_start && end <= s->slot_end) || start == end;
@@ -278,12 +306,13 @@ static bool is_covered(const struct zs_steps *s, uint64_t identity, uint64_t lif
 /* Looks at a slot of the fetched slab. True if it is the key's; then the value is filled, and where it lies. */
 static bool examine(struct zs_steps *s, const struct zs_steps_candidate *c, uint64_t identity, uint64_t lifetime)
 {
-	const struct zs_slab *slab = (const struct zs_slab *)(const void *)s->frame;
+	const struct zs_slab *slab = header_of(s);
 	struct zs_extent extent;
 	uint32_t start;
 	uint32_t end;
 
-	if (!zs_slab_holds(slab, identity, lifetime, c->slot, s->key, s->key_size, &extent))
+	if (!zs_slab_extent(slab, identity, lifetime, c->slot, &extent) || !zs_slab_is_live(slab, c->slot) ||
+	    extent.key_size != s->key_size || !zs_key_equal(slab_byte(s, extent.key), s->key, s->key_size))
 		return false;
 	range_of(&extent, lifetime, &start, &end);
 	fill_value(s, slab, identity, lifetime, c->slot, &extent);
@@ -302,7 +331,7 @@ static bool examine(struct zs_steps *s, const struct zs_steps_candidate *c, uint
 static enum zs_steps_status object_fetched(struct zs_steps *s, uint64_t now_ns)
 {
 	const struct zs_steps_candidate *c = &s->candidates[s->candidate_next - 1];
-	const struct zs_slab *slab = (const struct zs_slab *)(const void *)s->frame;
+	const struct zs_slab *slab = header_of(s);
 	uint64_t identity = slab->identity;
 	uint64_t lifetime = slab->lifetime;
 
@@ -333,7 +362,7 @@ static enum zs_steps_status post_hot(struct zs_steps *s, const struct zs_locatio
 
 static enum zs_steps_status hot_fetched(struct zs_steps *s, uint64_t now_ns)
 {
-	const struct zs_slab *slab = (const struct zs_slab *)(const void *)s->frame;
+	const struct zs_slab *slab = header_of(s);
 	const struct zs_steps_candidate *c = &s->candidates[0];
 
 	/* The words of the header are those of the generation in which the location was remembered, or it is none. */
@@ -377,9 +406,10 @@ static enum zs_steps_status buckets_fetched(struct zs_steps *s, uint64_t now_ns)
 		return ask(s, ZS_ASK_CHANGING);
 	s->candidate_count = 0;
 	s->candidate_next = 0;
-	for (uint32_t i = 0; i < s->buckets_read; i++) {
-		if (i % 2 == 0 || s->fetches[s->checks_head + i].address != s->fetches[s->checks_head + i - 1].address)
-			collect(s, &s->buckets[i]);
+	for (uint32_t i = s->checks_head; i < s->fetch_count; i++) {
+		/* Both buckets of a key may be the same one. */
+		if (i == s->checks_head || s->fetches[i].address != s->fetches[i - 1].address)
+			collect(s, (const struct zs_bucket *)(const void *)(s->landing + s->offsets[i]));
 	}
 	return next_candidate(s);
 }
@@ -391,7 +421,7 @@ enum zs_steps_status zs_steps_start(struct zs_steps *steps, struct zs_remote *re
 {
 	struct zs_location location;
 
-	memset(steps, 0, offsetof(struct zs_steps, head));
+	memset(steps, 0, sizeof(*steps));
 	steps->remote = remote;
 	steps->key = key;
 	steps->key_size = (uint32_t)key_size;
@@ -409,9 +439,17 @@ enum zs_steps_status zs_steps_start(struct zs_steps *steps, struct zs_remote *re
 	return post_buckets(steps, now_ns);
 }
 
+void zs_steps_land(struct zs_steps *steps, void *memory)
+{
+	assert((uintptr_t)memory % ZS_STEPS_ALIGNMENT == 0);
+	steps->landing = memory;
+	for (uint32_t i = 0; i < steps->fetch_count; i++)
+		steps->fetches[i].destination = steps->landing + steps->offsets[i];
+}
+
 enum zs_steps_status zs_steps_done(struct zs_steps *steps, bool ok, uint64_t now_ns)
 {
-	assert(steps->state != OVER && steps->pending > 0);
+	assert(steps->state != OVER && steps->pending > 0 && steps->landing);
 	steps->failed |= !ok;
 	if (--steps->pending)
 		return ZS_STEPS_WAIT;
@@ -430,6 +468,13 @@ enum zs_steps_status zs_steps_done(struct zs_steps *steps, bool ok, uint64_t now
 	default:
 		return object_fetched(steps, now_ns);
 	}
+}
+
+enum zs_steps_status zs_steps_cancel(struct zs_steps *steps)
+{
+	assert(steps->state != OVER);
+	steps->pending = 0;
+	return ask(steps, ZS_ASK_FAILED);
 }
 
 const char *zs_ask_reason_text(enum zs_ask_reason reason)

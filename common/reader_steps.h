@@ -15,8 +15,9 @@
  * Everything else ends with "ask the node": a miss, a failed or slow read, a lease or deadline that may be over, a
  * resize in the way. The number of steps is bounded; nothing is ever read twice in hope of a change.
  *
- * The caller performs all fetches in the order of the array, which is posted at once (RDMA READs of one connection),
- * and reports each one's end. Two kinds of memory are allowed for:
+ * The caller gives memory for a post, as much as it needs; performs all fetches in the order of the array, which is
+ * posted at once (RDMA READs of one connection); and reports each one's end. Nothing is kept in that memory from one
+ * post to the next. Two kinds of memory to be read are allowed for:
  *   - cache lines are read whole, but in any order among the lines of one post (a network card);
  *   - 8-byte words are read in ascending order, with anything happening between any two (a processor that copies).
  *
@@ -35,11 +36,11 @@
 struct zs_fetch {
 	uint64_t address;
 	uint32_t length;
-	void *destination; /* within the struct zs_steps, which so can be registered as a whole */
+	void *destination; /* in the memory that was given to zs_steps_land */
 };
 
 enum zs_steps_status {
-	ZS_STEPS_FETCH, /* perform steps->fetches[0 .. fetch_count - 1] */
+	ZS_STEPS_FETCH, /* zs_steps_land, then perform steps->fetches[0 .. fetch_count - 1] */
 	ZS_STEPS_WAIT,	/* not all of them have been reported yet */
 	ZS_STEPS_HIT,	/* the value is there, and believed */
 	ZS_STEPS_ASK,	/* send the node an operation; `reason` says why */
@@ -65,6 +66,10 @@ enum zs_ask_reason {
 #define ZS_STEPS_FETCHES 5
 #define ZS_STEPS_CANDIDATES 6
 
+/* Of the memory that fetches go to, and the most that one post needs. */
+#define ZS_STEPS_ALIGNMENT 64u
+#define ZS_STEPS_LANDING_MAX ZS_FRAME_SIZE
+
 struct zs_steps_candidate {
 	uint32_t id;
 	uint8_t slot;
@@ -74,10 +79,11 @@ struct zs_steps {
 	/* of interest to the caller */
 	struct zs_fetch fetches[ZS_STEPS_FETCHES];
 	uint32_t fetch_count;
-	uint32_t round_trips; /* posts so far */
+	uint32_t landing_size; /* bytes of memory that they need together */
+	uint32_t round_trips;  /* posts so far */
 	enum zs_ask_reason reason;
 	struct zs_read_value value; /* of a hit */
-	const uint8_t *data;	    /* its bytes, in `frame`, until the next start */
+	const uint8_t *data;	    /* its bytes, in the memory given for the last post */
 
 	/* the machine's own */
 	struct zs_remote *remote;
@@ -99,13 +105,12 @@ struct zs_steps {
 	uint32_t candidate_next;
 	struct zs_steps_candidate candidates[ZS_STEPS_CANDIDATES];
 	struct zs_location location; /* that is being followed, or was found */
-	uint32_t header_bytes;	     /* what has been fetched of the frame: [0, header_bytes) ... */
+	uint32_t header_bytes;	     /* what has been fetched of a slab: [0, header_bytes) ... */
 	uint32_t slot_start;	     /* ... and [slot_start, slot_end) */
 	uint32_t slot_end;
-	struct zs_partition_place place;
-	_Alignas(64) uint8_t head[64]; /* of the superblock */
-	struct zs_bucket buckets[4];
-	_Alignas(64) uint8_t frame[ZS_FRAME_SIZE]; /* parts of a slab, each where it lies there */
+	uint32_t slot_at;		    /* where in `landing` the latter is */
+	uint32_t offsets[ZS_STEPS_FETCHES]; /* of the fetches in `landing` */
+	uint8_t *landing;
 };
 
 /*
@@ -117,10 +122,19 @@ enum zs_steps_status zs_steps_start(struct zs_steps *steps, struct zs_remote *re
 				    uint64_t now_ns);
 
 /*
+ * Gives memory to the fetches of a post: landing_size bytes, aligned to ZS_STEPS_ALIGNMENT. It may be used for
+ * something else once the last of them was reported, but for a hit's: that holds the value.
+ */
+void zs_steps_land(struct zs_steps *steps, void *memory);
+
+/*
  * Reports the end of one fetch; which one does not matter. `now_ns` was taken after it. Not to be called without a
- * fetch that is under way. Until the last one was reported the machine's memory may be written by fetches.
+ * fetch that is under way.
  */
 enum zs_steps_status zs_steps_done(struct zs_steps *steps, bool ok, uint64_t now_ns);
+
+/* Ends a read whose fetches cannot be performed, or not all of them; none is under way. ZS_STEPS_ASK: ZS_ASK_FAILED. */
+enum zs_steps_status zs_steps_cancel(struct zs_steps *steps);
 
 /* The name of a reason, for people. Never NULL. */
 const char *zs_ask_reason_text(enum zs_ask_reason reason);

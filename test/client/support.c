@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define START_MS 20000
+#define LOOPBACK "127.0.0.1"
 
 void sleep_ms(unsigned ms)
 {
@@ -65,7 +66,7 @@ static void run_node(const struct test_node *node)
 				 "--port",
 				 port,
 				 "--bind",
-				 "127.0.0.1",
+				 node->host,
 				 "--unixsocket",
 				 node->unix_address + 5,
 				 "--memory",
@@ -78,6 +79,15 @@ static void run_node(const struct test_node *node)
 
 	snprintf(port, sizeof(port), "%d", node->port);
 	snprintf(log, sizeof(log), "%s/log", node->directory);
+	if (strcmp(node->host, LOOPBACK)) {
+		argv[count++] = "--protected-mode";
+		argv[count++] = "no";
+		argv[count++] = "--rdma";
+		argv[count++] = "yes";
+		/* READs of software are slow. */
+		argv[count++] = "--quarantine";
+		argv[count++] = "500ms";
+	}
 	for (size_t i = 0; node->options[i]; i++)
 		argv[count++] = node->options[i];
 	argv[count] = NULL;
@@ -125,7 +135,8 @@ void node_start(struct test_node *node, const char *const *options)
 	assert_non_null(mkdtemp(node->directory));
 	close(listen_anywhere(&node->port));
 	snprintf(node->unix_address, sizeof(node->unix_address), "unix:%s/socket", node->directory);
-	snprintf(node->tcp_address, sizeof(node->tcp_address), "127.0.0.1:%d", node->port);
+	node->host = getenv("ZS_RDMA_ADDRESS") ? getenv("ZS_RDMA_ADDRESS") : LOOPBACK;
+	snprintf(node->tcp_address, sizeof(node->tcp_address), "%s:%d", node->host, node->port);
 	for (; options && options[count]; count++) {
 		assert_true(count < 15);
 		node->options[count] = options[count];

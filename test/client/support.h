@@ -17,9 +17,13 @@
 
 /* ---- real nodes ---- */
 
-/* A zslabd (its path: environment variable ZSLABD) with a directory of its own. */
+/*
+ * A zslabd (its path: environment variable ZSLABD) with a directory of its own. It listens at ZS_RDMA_ADDRESS, if that
+ * is set, as in the guests of the rig: there is RDMA.
+ */
 struct test_node {
 	pid_t pid;
+	const char *host;
 	char directory[64];
 	char unix_address[128];
 	char tcp_address[64];

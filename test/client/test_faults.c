@@ -235,12 +235,36 @@ static void test_bad_addresses(void **state)
 	check_open("", NULL, ZSLAB_EINVAL, "empty");
 	check_open("unix:/nowhere/at/all", NULL, ZSLAB_EUNREACHABLE, "No such file");
 	check_open("127.0.0.1:1", NULL, ZSLAB_EUNREACHABLE, "Connection refused");
-	check_open("127.0.0.1:1", &rdma, ZSLAB_ETRANSPORT, "RDMA is not available");
+	check_open("127.0.0.1:1", &rdma, ZSLAB_EUNREACHABLE, "Connection refused");
+	check_open("unix:/nowhere/at/all", &rdma, ZSLAB_EINVAL, "host:port");
 	check_open("127.0.0.1:1", &shm, ZSLAB_EINVAL, "unix:");
 	check_open("127.0.0.1:1", &spaces, ZSLAB_EINVAL, "client name");
 	assert_int_equal(zslab_open(&handle, NULL, 0, NULL, why, sizeof(why)), ZSLAB_EINVAL);
 	assert_int_equal(zslab_open(&handle, NULL, 0, NULL, NULL, 0), ZSLAB_EINVAL);
 	assert_null(handle);
+}
+
+/* What is demanded and cannot be had is an error that says what is missing; what is not demanded is done without. */
+static void test_no_rdma(void **state)
+{
+	static const struct zslab_options rdma = { .via = ZSLAB_VIA_RDMA };
+	static const char *const without[] = { "--rdma", "no", NULL };
+	struct zslab_node_state now;
+	struct zslab *handle;
+	struct test_node node;
+
+	(void)state;
+	node_start(&node, without);
+	check_open(node.tcp_address, &rdma, ZSLAB_ETRANSPORT, "no RDMA with node");
+	check_open(node.tcp_address, &rdma, ZSLAB_ETRANSPORT, "zslabd --rdma");
+	handle = open_handle(node.tcp_address, ZSLAB_VIA_AUTO);
+	assert_status(handle, set_text(handle, "k", "v"), ZSLAB_OK);
+	assert_value(handle, "k", "v");
+	assert_status(handle, zslab_node_state(handle, 0, &now), ZSLAB_OK);
+	assert_string_equal(now.reads, "tcp");
+	assert_string_equal(now.operations, "tcp");
+	zslab_close(handle);
+	node_stop(&node);
 }
 
 static void test_passwords(void **state)
@@ -465,6 +489,7 @@ int main(void)
 		cmocka_unit_test(test_reconnect),
 		cmocka_unit_test(test_half_of_a_multi_get),
 		cmocka_unit_test(test_bad_addresses),
+		cmocka_unit_test(test_no_rdma),
 		cmocka_unit_test(test_passwords),
 		cmocka_unit_test(test_peers_that_are_no_nodes),
 		cmocka_unit_test(test_silent_peer),

@@ -1,4 +1,4 @@
-/* Every operation, over the way that the first argument names: tcp, unix or shm. */
+/* Every operation, over the way that the first argument names: tcp, unix, shm or rdma. */
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,7 +14,9 @@ static int open_all(void **state)
 	(void)state;
 	node_start(&node, NULL);
 	if (!strcmp(way, "tcp"))
-		handle = open_handle(node.tcp_address, ZSLAB_VIA_AUTO);
+		handle = open_handle(node.tcp_address, ZSLAB_VIA_TCP);
+	else if (!strcmp(way, "rdma"))
+		handle = open_handle(node.tcp_address, ZSLAB_VIA_RDMA);
 	else
 		handle = open_handle(node.unix_address, strcmp(way, "shm") ? ZSLAB_VIA_TCP : ZSLAB_VIA_SHM);
 	return 0;
@@ -36,7 +38,8 @@ static void test_reads_as_it_says(void **state)
 	assert_status(handle, zslab_node_state(handle, 0, &now), ZSLAB_OK);
 	assert_string_equal(now.reads, way);
 	assert_true(now.connected);
-	assert_int_equal(now.attached, !strcmp(way, "shm"));
+	assert_string_equal(now.operations, strcmp(way, "shm") ? way : "unix");
+	assert_int_equal(now.attached, !strcmp(way, "shm") || !strcmp(way, "rdma"));
 	assert_status(handle, zslab_node_state(handle, 1, &now), ZSLAB_EINVAL);
 }
 
@@ -405,10 +408,12 @@ static void test_reads_were_answered_from_memory(void **state)
 	assert_status(handle, zslab_counters(handle, &counters), ZSLAB_OK);
 	assert_true(counters.operations > 1000);
 	assert_int_equal(counters.disconnects, 0);
-	if (!strcmp(way, "shm"))
-		assert_true(counters.shm_hits > 1000 && counters.attaches == 1);
-	else
-		assert_true(counters.shm_hits == 0 && counters.attaches == 0);
+	assert_int_equal(counters.attaches, !strcmp(way, "shm"));
+	assert_int_equal(counters.rdma_attaches, !strcmp(way, "rdma"));
+	assert_int_equal(counters.shm_hits > 1000, !strcmp(way, "shm"));
+	assert_int_equal(counters.rdma_hits > 1000, !strcmp(way, "rdma"));
+	assert_int_equal(counters.rdma_reads > counters.rdma_hits, !strcmp(way, "rdma"));
+	assert_int_equal(counters.rdma_detaches, 0);
 }
 
 int main(int argc, char **argv)

@@ -22,17 +22,30 @@ static void check_fetch(const struct fake *fake, const struct zs_steps *steps, c
 {
 	uint64_t size = fake->world->engine->arena_size;
 	const uint8_t *destination = f->destination;
-	const uint8_t *first = (const uint8_t *)steps;
+	const uint8_t *first = fake->landing;
 
 	if (f->length == 0 || f->address > size || f->length > size - f->address) {
 		fprintf(stderr, "FAILED: a fetch of %u bytes at %" PRIu64 " of an arena of %" PRIu64 " bytes\n",
 			f->length, f->address, size);
 		exit(1);
 	}
-	if (destination < first || destination + f->length > first + sizeof(*steps)) {
-		fprintf(stderr, "FAILED: a fetch of %u bytes to outside of the machine\n", f->length);
+	if (destination < first || destination + f->length > first + steps->landing_size) {
+		fprintf(stderr, "FAILED: a fetch of %u bytes to outside of its memory\n", f->length);
 		exit(1);
 	}
+}
+
+/* Memory for a post, just as big as was asked for; that of the one before is gone. */
+static void land(struct fake *fake, struct zs_steps *steps)
+{
+	free(fake->landing);
+	if (steps->landing_size > ZS_STEPS_LANDING_MAX ||
+	    posix_memalign(&fake->landing, ZS_STEPS_ALIGNMENT, steps->landing_size)) {
+		fprintf(stderr, "FAILED: a post needs %u bytes of memory\n", steps->landing_size);
+		exit(1);
+	}
+	memset(fake->landing, 0xa5, steps->landing_size);
+	zs_steps_land(steps, fake->landing);
 }
 
 /* Cuts the fetches into the pieces in which memory is read. */
@@ -138,6 +151,7 @@ enum zs_steps_status fake_perform(struct fake *fake, struct zs_steps *steps)
 
 	fake->posts++;
 	fake->fetches += count;
+	land(fake, steps);
 	for (uint32_t i = 0; i < count; i++)
 		check_fetch(fake, steps, &steps->fetches[i]);
 	n = cut(fake, steps, pieces);

@@ -26,6 +26,7 @@ struct fake {
 	unsigned fail; /* permille of fetches that fail */
 	bool garbage;  /* some bytes are replaced by others */
 	unsigned key;  /* that is read: the favourite of what happens meanwhile; WORLD_KEYS for none */
+	void *landing; /* of the present post; the caller frees the last one */
 	/* counted */
 	uint64_t posts;
 	uint64_t fetches;
@@ -37,7 +38,7 @@ uint64_t fake_now(const struct fake *fake);
 
 /*
  * Performs what a machine wants and reports it, in any order. Returns what the last report gave. Exits with a message
- * if a fetch is not within the arena, or its destination not within the machine.
+ * if a fetch is not within the arena, or its destination not within its memory.
  */
 enum zs_steps_status fake_perform(struct fake *fake, struct zs_steps *steps);
 

@@ -411,6 +411,8 @@ int main(int argc, char **argv)
 	} while (run.totals.reads < reads && (double)(now.tv_sec - begin.tv_sec) < seconds);
 	report(&run);
 	check_totals(&run);
+	free(run.client.fake.landing);
+	free(run.spoiled.fake.landing);
 	zs_locations_free(run.client.locations);
 	zs_locations_free(run.spoiled.locations);
 	world_close(&run.world);

@@ -295,6 +295,7 @@ static void obey(struct node *node, enum order order)
 			write_once(node);
 		zs_thread_upkeep(node->thread, 50);
 		zs_rdma_pump(node->rdma);
+		end_pauses(node);
 	} else {
 		if (order == ORDER_REVOKE && atomic_load(&node->truth->obeyed) != ORDER_REVOKE)
 			revoke_all(node);

@@ -42,6 +42,7 @@ struct client {
 	struct zs_rdma *rdma;
 	struct zs_rdma_reader *reader;
 	struct session session;
+	struct zs_rdma_get gets[GETS];
 	const struct zs_clock *clock;
 	uint64_t random;
 	uint64_t hits, round_trips, reconnections;
@@ -239,21 +240,21 @@ static int compare(const void *a, const void *b)
 
 static uint64_t get_still(struct client *c, unsigned key, unsigned *round_trips)
 {
-	struct zs_rdma_get *get = zs_rdma_reader_get(c->reader, 0);
+	struct zs_rdma_get *get = &c->gets[0];
 	char name[KEY_MAX];
 	size_t size = make_key(key, name);
 	const char *what = "it was not found";
 	uint64_t began_ns = zs_clock_ns(c->clock);
 	uint64_t took_ns;
 
-	zs_rdma_reader_start(get, name, size);
+	zs_rdma_reader_start(c->reader, get, name, size);
 	while (get->status == ZS_STEPS_FETCH)
 		zs_rdma_pump(c->rdma);
 	took_ns = zs_clock_ns(c->clock) - began_ns;
-	*round_trips = get->steps->round_trips;
+	*round_trips = get->steps.round_trips;
 	if (get->status == ZS_STEPS_ASK)
 		return 0;
-	if (number_of(key, &get->steps->value, get->steps->data, &what) != 1)
+	if (number_of(key, &get->steps.value, get->steps.data, &what) != 1)
 		fail("key %u, which never changes: %s", key, what);
 	return took_ns;
 }
@@ -325,12 +326,12 @@ static void begin(struct client *c, struct zs_rdma_get *get, struct expectation 
 	e->key = draw_key(&c->random);
 	e->lowest = atomic_load(&c->truth->lines[e->key].done);
 	e->began_ms = zs_clock_ms(c->clock);
-	zs_rdma_reader_start(get, e->name, make_key(e->key, e->name));
+	zs_rdma_reader_start(c->reader, get, e->name, make_key(e->key, e->name));
 }
 
 static void judge(struct client *c, const struct zs_rdma_get *get, const struct expectation *e)
 {
-	const struct zs_steps *steps = get->steps;
+	const struct zs_steps *steps = &get->steps;
 	const char *what;
 	uint64_t number;
 
@@ -357,7 +358,7 @@ static void judge(struct client *c, const struct zs_rdma_get *get, const struct 
 static void finish(struct client *c, struct expectation *expectations)
 {
 	for (unsigned i = 0; i < GETS; i++) {
-		struct zs_rdma_get *get = zs_rdma_reader_get(c->reader, i);
+		struct zs_rdma_get *get = &c->gets[i];
 
 		while (get->status == ZS_STEPS_FETCH)
 			zs_rdma_pump(c->rdma);
@@ -378,7 +379,7 @@ static void race(struct client *c, uint64_t reads)
 	while (c->hits < reads) {
 		check_children();
 		for (unsigned i = 0; i < GETS; i++)
-			begin(c, zs_rdma_reader_get(c->reader, i), &expectations[i]);
+			begin(c, &c->gets[i], &expectations[i]);
 		finish(c, expectations);
 		if (c->asks[ZS_ASK_LEASE] > without_lease) {
 			without_lease = c->asks[ZS_ASK_LEASE];
@@ -411,10 +412,10 @@ static void race(struct client *c, uint64_t reads)
 /* One get, over a connection that is broken or about to be. */
 static void expect_failure(struct client *c, const char *when)
 {
-	struct zs_rdma_get *get = zs_rdma_reader_get(c->reader, 0);
+	struct zs_rdma_get *get = &c->gets[0];
 	char name[KEY_MAX];
 
-	zs_rdma_reader_start(get, name, make_key(RACE_KEYS, name));
+	zs_rdma_reader_start(c->reader, get, name, make_key(RACE_KEYS, name));
 	while (get->status == ZS_STEPS_FETCH)
 		zs_rdma_pump(c->rdma);
 	if (get->status != ZS_STEPS_ASK)
@@ -515,6 +516,7 @@ static struct truth *make_truth(uint16_t port)
 
 static void open_client(struct client *c, struct truth *truth)
 {
+	struct zs_rdma_reader_events events = { .unfit = session_unfit, .context = &c->session };
 	struct zs_rdma_options options;
 	char why[256] = "";
 
@@ -525,7 +527,7 @@ static void open_client(struct client *c, struct truth *truth)
 	options.connections = 4;
 	if (zs_rdma_open(&c->rdma, &options, why, sizeof(why)))
 		fail("%s", why);
-	c->reader = zs_rdma_reader_new(c->rdma, GETS, LOCATION_MEMORY);
+	c->reader = zs_rdma_reader_new(c->rdma, LOCATION_MEMORY, &events);
 	if (!c->reader)
 		fail("no memory");
 	c->session.rdma = c->rdma;

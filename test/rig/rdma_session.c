@@ -68,6 +68,11 @@ static void on_done(void *context, void *read, bool ok)
 	zs_rdma_reader_done(s->reader, read, ok);
 }
 
+void session_unfit(void *context, const char *why)
+{
+	end(context, why);
+}
+
 void session_begin(struct session *s, struct sockaddr_in address)
 {
 	struct zs_rdma_handler handler = { on_opened, on_ended, on_received, on_writable, on_done, s };
@@ -96,7 +101,7 @@ void session_close(struct session *s)
 	s->connection = NULL;
 	s->opened = false;
 	s->sent_ns = 0;
-	zs_rdma_reader_end(s->reader, s->why);
+	zs_rdma_reader_end(s->reader);
 	if (connection)
 		zs_rdma_close(connection);
 }

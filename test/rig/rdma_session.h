@@ -30,6 +30,9 @@ void session_begin(struct session *session, struct sockaddr_in address);
 /* Asks for the right to read; the reader's state, or why, tells the end of it. */
 void session_ask(struct session *session);
 
+/* For the reader's events: the session is the context. */
+void session_unfit(void *session, const char *why);
+
 void session_close(struct session *session);
 
 #endif

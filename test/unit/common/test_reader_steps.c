@@ -10,6 +10,7 @@ struct fixture {
 	struct zs_locations *locations;
 	struct zs_remote remote;
 	struct zs_steps steps;
+	void *landing; /* of the present post, just as big as was asked for */
 };
 
 static void begin_session(struct fixture *f)
@@ -36,6 +37,7 @@ static struct fixture *open_fixture(void)
 
 static void close_fixture(struct fixture *f)
 {
+	free(f->landing);
 	zs_locations_free(f->locations);
 	arena_close(f->arena);
 	free(f);
@@ -46,16 +48,30 @@ static enum zs_steps_status start(struct fixture *f, const char *key)
 	return zs_steps_start(&f->steps, &f->remote, key, strlen(key), f->arena->ns);
 }
 
+/* Memory for a post. That of the one before is gone, and whoever leaves this one is found by AddressSanitizer. */
+static void land(struct fixture *f)
+{
+	assert_in_range(f->steps.landing_size, 1, ZS_STEPS_LANDING_MAX);
+	free(f->landing);
+	assert_int_equal(posix_memalign(&f->landing, ZS_STEPS_ALIGNMENT, f->steps.landing_size), 0);
+	memset(f->landing, 0xa5, f->steps.landing_size);
+	zs_steps_land(&f->steps, f->landing);
+}
+
 /* Performs one post, at once, and reports it. */
 static enum zs_steps_status perform(struct fixture *f)
 {
 	uint32_t count = f->steps.fetch_count;
 	enum zs_steps_status status = ZS_STEPS_WAIT;
 
+	land(f);
 	for (uint32_t i = 0; i < count; i++) {
 		const struct zs_fetch *fetch = &f->steps.fetches[i];
+		const uint8_t *destination = fetch->destination;
+		const uint8_t *landing = f->landing;
 
 		assert_true(fetch->address + fetch->length <= f->arena->engine->arena_size);
+		assert_true(destination >= landing && destination + fetch->length <= landing + f->steps.landing_size);
 		memcpy(fetch->destination, f->arena->engine->arena + fetch->address, fetch->length);
 	}
 	for (uint32_t i = 0; i < count; i++) {
@@ -138,6 +154,8 @@ static void test_fetches_are_few_and_small(void **state)
 			assert_int_equal(f->steps.fetch_count, 2);
 			assert_int_equal(f->steps.fetches[0].length, 64);
 			assert_int_equal(f->steps.fetches[1].length, 110);
+			/* They lie closely together: what is pinned for a read is little. */
+			assert_in_range(f->steps.landing_size, 64 + 110, 64 + 7 + 110);
 		}
 	}
 	assert_in_range(merged, 1, 10);
@@ -225,6 +243,7 @@ static void test_a_failed_fetch_ends_the_read_when_all_are_reported(void **state
 	zs_locations_clear(f->locations);
 	assert_int_equal(start(f, "a"), ZS_STEPS_FETCH);
 	assert_int_equal(f->steps.fetch_count, 2);
+	land(f);
 	assert_int_equal(zs_steps_done(&f->steps, false, f->arena->ns), ZS_STEPS_WAIT);
 	assert_int_equal(zs_steps_done(&f->steps, true, f->arena->ns), ZS_STEPS_ASK);
 	assert_int_equal(f->steps.reason, ZS_ASK_FAILED);
