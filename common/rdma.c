@@ -344,15 +344,18 @@ unsigned zs_rdma_pump(struct zs_rdma *rdma)
 
 bool zs_rdma_arm(struct zs_rdma *rdma)
 {
+	/* Wake-ups that are in the channel already are taken first: each was the last until the next is asked for. */
+	rdma->looked_ns = 0;
+	if (zs_rdma_pump(rdma))
+		return false;
 	if (rdma->device.cq && !rdma->device.armed) {
 		if (ibv_req_notify_cq(rdma->device.cq, 0))
 			return false;
 		rdma->device.armed = true;
+		/* What completed before that wakes nobody. */
+		if (zs_rdma_take_completions(rdma, COMPLETIONS_AT_A_TIME))
+			return false;
 	}
-	/* What completed before that wakes nobody. */
-	rdma->looked_ns = 0;
-	if (zs_rdma_pump(rdma))
-		return false;
 	set_timer(rdma);
 	/* The next pump may come from a wake-up. */
 	rdma->looked_ns = 0;

@@ -2,8 +2,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
 
 /* The verbs that are functions of a device find it here. */
 static struct fake_device *current;
@@ -49,6 +54,36 @@ static int poll_cq(struct ibv_cq *cq, int most, struct ibv_wc *completions)
 	while (count < most && d->completed_first != d->completed_next)
 		completions[count++] = d->completions[d->completed_first++ % FAKE_QUEUE];
 	return count;
+}
+
+static int request_notification(struct ibv_cq *cq, int solicited)
+{
+	(void)cq;
+	(void)solicited;
+	current->notifies = true;
+	return 0;
+}
+
+static int get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **cq, void **context)
+{
+	eventfd_t count;
+
+	*cq = &current->cq;
+	*context = NULL;
+	return eventfd_read(channel->fd, &count);
+}
+
+static void ack_cq_events(struct ibv_cq *cq, unsigned count)
+{
+	(void)cq;
+	(void)count;
+}
+
+static int no_async_event(struct ibv_context *context, struct ibv_async_event *event)
+{
+	(void)context;
+	(void)event;
+	return -1;
 }
 
 static int destroy_qp(struct ibv_qp *qp)
@@ -112,6 +147,14 @@ static bool make_endpoint(struct fake_device *d, const struct zs_rdma_options *o
 	rdma->device.verbs = &d->context;
 	rdma->device.cq = &d->cq;
 	rdma->device.srq = &d->srq;
+	d->channel.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	d->events.fd = -1;
+	rdma->device.channel = &d->channel;
+	rdma->events = &d->events;
+	rdma->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	rdma->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (rdma->epoll < 0 || zs_rdma_watch(rdma, rdma->timer) || zs_rdma_watch(rdma, d->channel.fd))
+		return false;
 	return rdma->by_number && !zs_rdma_buffers_make(rdma) && !zs_rdma_buffers_register(rdma);
 }
 
@@ -124,9 +167,13 @@ bool fake_open(struct fake_device *d, const struct zs_rdma_options *options, con
 	d->context.ops.post_send = post_send;
 	d->context.ops.post_srq_recv = post_srq_receive;
 	d->context.ops.poll_cq = poll_cq;
+	d->context.ops.req_notify_cq = request_notification;
 	d->srq.context = &d->context;
 	d->cq.context = &d->context;
 	zs_verbs.ibv_destroy_qp = destroy_qp;
+	zs_verbs.ibv_get_cq_event = get_cq_event;
+	zs_verbs.ibv_ack_cq_events = ack_cq_events;
+	zs_verbs.ibv_get_async_event = no_async_event;
 	zs_verbs.ibv_reg_mr = reg_mr;
 	zs_verbs.ibv_wc_status_str = status_text;
 	if (!d->posted || !make_endpoint(d, options)) {
@@ -152,12 +199,22 @@ void fake_close(struct fake_device *d)
 		}
 		zs_rdma_reap(d->rdma);
 		zs_rdma_buffers_free(d->rdma);
+		close(d->channel.fd);
+		close(d->rdma->timer);
+		close(d->rdma->epoll);
 		free(d->rdma->by_number);
 	}
 	free(d->rdma);
 	free(d->posted);
 	d->rdma = NULL;
 	d->posted = NULL;
+}
+
+bool fake_is_awake(const struct fake_device *d)
+{
+	struct pollfd poll_fd = { .fd = zs_rdma_fd(d->rdma), .events = POLLIN };
+
+	return poll(&poll_fd, 1, 0) > 0;
 }
 
 const struct fake_request *fake_take(struct fake_device *d)
@@ -170,6 +227,9 @@ static struct ibv_wc *new_completion(struct fake_device *d)
 	struct ibv_wc *completion = &d->completions[d->completed_next++ % FAKE_QUEUE];
 
 	memset(completion, 0, sizeof(*completion));
+	if (d->notifies)
+		eventfd_write(d->channel.fd, 1);
+	d->notifies = false;
 	return completion;
 }
 

@@ -36,7 +36,10 @@ struct fake_device {
 	unsigned receive_count;
 	struct ibv_wc completions[FAKE_QUEUE]; /* [completed_first, completed_next) */
 	unsigned completed_first, completed_next;
-	bool refuses; /* the next post fails */
+	bool refuses;  /* the next post fails */
+	bool notifies; /* of the next completion, by the channel */
+	struct ibv_comp_channel channel;
+	struct rdma_event_channel events; /* of which none ever comes */
 	unsigned destroyed;
 };
 
@@ -47,6 +50,9 @@ struct fake_device {
 bool fake_open(struct fake_device *device, const struct zs_rdma_options *options, const struct zs_rdma_handler *handler,
 	       unsigned peer_window);
 void fake_close(struct fake_device *device);
+
+/* Whether a wait for the endpoint would end. */
+bool fake_is_awake(const struct fake_device *device);
 
 /* The oldest request that was posted and not taken yet; NULL: none. Valid until the next post. */
 const struct fake_request *fake_take(struct fake_device *device);

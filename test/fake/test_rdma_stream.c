@@ -280,6 +280,22 @@ static void what_cannot_be_posted_ends_with_the_next_pump(void **state)
 	assert_int_equal(seen.device.rdma->next_deadline_ns, 0);
 }
 
+static void an_armed_endpoint_is_woken_whatever_was_polled_before(void **state)
+{
+	(void)state;
+	assert_true(zs_rdma_arm(seen.device.rdma));
+	assert_false(fake_is_awake(&seen.device));
+	/* This one is seen by polling, before anybody looked at the wake-up that it caused. */
+	arrive(0, "x", 0);
+	assert_int_equal(seen.used, 1);
+	assert_true(zs_rdma_arm(seen.device.rdma));
+	assert_false(fake_is_awake(&seen.device));
+	assert_true(fake_arrive(&seen.device, 0, "y", 1, 0, true));
+	assert_true(fake_is_awake(&seen.device));
+	assert_false(zs_rdma_arm(seen.device.rdma));
+	assert_int_equal(seen.used, 2);
+}
+
 static void what_comes_late_is_nobodys(void **state)
 {
 	const struct fake_request *request;
@@ -317,6 +333,7 @@ int main(void)
 		SCARCE(one_buffer_serves_in_turn),
 		SCARCE(a_broken_connection_gives_its_buffer_back),
 		TEST(what_cannot_be_posted_ends_with_the_next_pump),
+		TEST(an_armed_endpoint_is_woken_whatever_was_polled_before),
 		TEST(what_comes_late_is_nobodys),
 	};
 
