@@ -7,12 +7,15 @@
 
 #include "common/error.h"
 #include "common/landing.h"
+#include "common/link.h"
 
 enum {
 	ALIGNMENT = 4096,
 	WHY_MAX = 256,
 	/* A superblock whose tables are just changing is read again, so often at most. */
 	TRIES_MAX = 1000,
+	/* Gets under way beyond which none takes more of the pool than it needs. */
+	FEW = 4,
 };
 
 struct zs_rdma_reader {
@@ -22,12 +25,14 @@ struct zs_rdma_reader {
 	struct zs_rdma_connection *connection; /* NULL while down */
 	enum zs_rdma_reader_state state;
 	struct zs_rdma_session session;
+	struct zs_link link;
+	unsigned under_way; /* gets */
 	unsigned tries;
 	uint64_t reads;
 	void *base; /* of the pool */
 	struct zs_landing pool;
 	struct zs_rdma_memory *memory;
-	void *superblock;	   /* where it lands; NULL: it is not being read */
+	void *superblock;	   /* where it lands, and trial READs after it; NULL: it is not being read */
 	struct zs_rdma_get *first; /* those that wait to be posted */
 	struct zs_rdma_get **end;
 	struct zs_locations *locations;
@@ -83,6 +88,7 @@ static void post_or_wait(struct zs_rdma_reader *r, struct zs_rdma_get *get)
 
 static void end_get(struct zs_rdma_reader *r, struct zs_rdma_get *get)
 {
+	r->under_way--;
 	if (get->status != ZS_STEPS_HIT)
 		zs_rdma_reader_release(get);
 	if (r->events.over)
@@ -142,9 +148,11 @@ void zs_rdma_reader_start(struct zs_rdma_reader *r, struct zs_rdma_get *get, con
 	zs_rdma_reader_release(get);
 	get->reader = r;
 	get->abandoned = false;
+	r->remote.span = r->under_way < FEW ? r->link.span : 0;
 	get->status = zs_steps_start(&get->steps, &r->remote, key, key_size, zs_clock_ns(r->clock));
 	if (get->status == ZS_STEPS_FETCH)
 		post_or_wait(r, get);
+	r->under_way += get->status == ZS_STEPS_FETCH;
 }
 
 void zs_rdma_reader_abandon(struct zs_rdma_get *get)
@@ -169,37 +177,53 @@ static void be_unfit(struct zs_rdma_reader *r, const char *why)
 		r->events.unfit(r->events.context, why);
 }
 
-static int read_superblock(struct zs_rdma_reader *r)
+/* Reads parts of the superblock's frame. */
+static int read_frame(struct zs_rdma_reader *r, const struct zs_fetch *parts, unsigned count)
 {
-	struct zs_fetch read = { 0, ZS_FRAME_SIZE, NULL };
+	struct zs_fetch fetches[2];
 	int error;
 
 	r->superblock = zs_landing_take(&r->pool, ZS_FRAME_SIZE);
 	if (!r->superblock)
 		return ZS_EAGAIN;
-	read.destination = r->superblock;
-	error = zs_rdma_read(r->connection, r->memory, &read, 1, r);
+	for (unsigned i = 0; i < count; i++)
+		fetches[i] =
+		    (struct zs_fetch){ parts[i].address, parts[i].length, (uint8_t *)r->superblock + parts[i].address };
+	error = zs_rdma_read(r->connection, r->memory, fetches, count, r);
 	if (error) {
 		zs_landing_give(&r->pool, r->superblock, ZS_FRAME_SIZE);
 		r->superblock = NULL;
 		return error;
 	}
-	r->reads++;
+	r->reads += count;
 	return ZS_OK;
 }
 
-static void superblock_done(struct zs_rdma_reader *r, bool ok)
+static int read_superblock(struct zs_rdma_reader *r)
 {
-	uint8_t page[ZS_FRAME_SIZE];
-	char why[WHY_MAX];
-	int error;
+	const struct zs_fetch all = { 0, ZS_FRAME_SIZE, NULL };
 
-	memcpy(page, r->superblock, sizeof(page));
-	zs_landing_give(&r->pool, r->superblock, ZS_FRAME_SIZE);
-	r->superblock = NULL;
-	if (!ok || r->state != ZS_RDMA_READER_BEGINNING)
-		return; /* the connection's owner knows */
-	error = zs_remote_init(&r->remote, page, r->session.target.size, r->locations, why, sizeof(why));
+	return read_frame(r, &all, 1);
+}
+
+/* Posts the next trial of the link; without one, or without room for it, the reader is ready. */
+static void try_link(struct zs_rdma_reader *r)
+{
+	struct zs_fetch parts[2];
+	unsigned count = zs_link_next(&r->link, parts, zs_clock_ns(r->clock));
+
+	if (count && !read_frame(r, parts, count))
+		return;
+	r->state = ZS_RDMA_READER_READY;
+	if (r->events.ready)
+		r->events.ready(r->events.context);
+}
+
+static void take_superblock(struct zs_rdma_reader *r, const uint8_t *page)
+{
+	char why[WHY_MAX];
+	int error = zs_remote_init(&r->remote, page, r->session.target.size, r->locations, why, sizeof(why));
+
 	if (error == ZS_EAGAIN && ++r->tries < TRIES_MAX && !read_superblock(r))
 		return;
 	if (error) {
@@ -212,9 +236,25 @@ static void superblock_done(struct zs_rdma_reader *r, bool ok)
 		return;
 	}
 	zs_remote_lease(&r->remote, r->session.sent_ns, r->session.lease_ms * UINT64_C(1000000), r->session.node_ms);
-	r->state = ZS_RDMA_READER_READY;
-	if (r->events.ready)
-		r->events.ready(r->events.context);
+	zs_link_begin(&r->link);
+	try_link(r);
+}
+
+static void frame_done(struct zs_rdma_reader *r, bool ok)
+{
+	uint8_t page[ZS_FRAME_SIZE];
+
+	memcpy(page, r->superblock, sizeof(page));
+	zs_landing_give(&r->pool, r->superblock, ZS_FRAME_SIZE);
+	r->superblock = NULL;
+	if (!ok || r->state != ZS_RDMA_READER_BEGINNING)
+		return; /* the connection's owner knows */
+	if (!zs_link_is_tried(&r->link)) {
+		take_superblock(r, page);
+		return;
+	}
+	zs_link_done(&r->link, zs_clock_ns(r->clock));
+	try_link(r);
 }
 
 /* ---- the connection ---- */
@@ -238,6 +278,7 @@ int zs_rdma_reader_begin(struct zs_rdma_reader *r, struct zs_rdma_connection *co
 		return error;
 	}
 	r->session = *session;
+	r->link = (struct zs_link){ 0 };
 	r->tries = 0;
 	r->connection = connection;
 	r->state = ZS_RDMA_READER_BEGINNING;
@@ -258,7 +299,7 @@ void zs_rdma_reader_end(struct zs_rdma_reader *r)
 void zs_rdma_reader_done(struct zs_rdma_reader *r, void *read, bool ok)
 {
 	if (read == r)
-		superblock_done(r, ok);
+		frame_done(r, ok);
 	else
 		get_done(r, read, ok);
 	serve(r);

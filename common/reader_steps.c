@@ -8,7 +8,8 @@
 enum state {
 	HOT,
 	PLACE,
-	BUCKETS,
+	BUCKETS, /* the first one; all of them while a table is replaced */
+	SECOND_BUCKET,
 	OBJECT,
 	OVER,
 };
@@ -81,13 +82,30 @@ static void add_bucket(struct zs_steps *s, const struct zs_table_place *table, u
 	add_fetch(s, table->offset + (uint64_t)number * sizeof(struct zs_bucket), sizeof(struct zs_bucket), 0);
 }
 
-static void add_table(struct zs_steps *s, const struct zs_table_place *table)
+static void add_first_bucket(struct zs_steps *s, const struct zs_table_place *table)
+{
+	add_bucket(s, table, zs_hash_bucket(s->hash, (uint32_t)table->buckets));
+}
+
+/* False: it is the same as the first. */
+static bool add_second_bucket(struct zs_steps *s, const struct zs_table_place *table)
 {
 	uint32_t count = (uint32_t)table->buckets;
 	uint32_t first = zs_hash_bucket(s->hash, count);
+	uint32_t second = zs_hash_other_bucket(first, zs_hash_tag(s->hash), count);
 
-	add_bucket(s, table, first);
-	add_bucket(s, table, zs_hash_other_bucket(first, zs_hash_tag(s->hash), count));
+	if (second == first)
+		return false;
+	add_bucket(s, table, second);
+	return true;
+}
+
+static void add_all_buckets(struct zs_steps *s, const struct zs_partition_place *place)
+{
+	add_first_bucket(s, &place->previous);
+	add_second_bucket(s, &place->previous);
+	add_first_bucket(s, &place->main);
+	add_second_bucket(s, &place->main);
 }
 
 static enum zs_steps_status post_buckets(struct zs_steps *s, uint64_t now_ns)
@@ -104,9 +122,11 @@ static enum zs_steps_status post_buckets(struct zs_steps *s, uint64_t now_ns)
 	s->checks_head = !zs_remote_is_confirmed(s->remote, part, now_ns);
 	if (s->checks_head)
 		add_fetch(s, 0, HEAD_BYTES, 0);
-	if (part->place.previous.buckets)
-		add_table(s, &part->place.previous);
-	add_table(s, &part->place.main);
+	s->has_second = !part->place.previous.buckets;
+	if (s->has_second)
+		add_first_bucket(s, &part->place.main);
+	else
+		add_all_buckets(s, &part->place);
 	return post(s);
 }
 
@@ -178,7 +198,7 @@ static enum zs_steps_status post_object(struct zs_steps *s, enum state state, ui
 	uint64_t frame = place_of(s)->frames_offset + (uint64_t)id * ZS_FRAME_SIZE;
 
 	begin_post(s, state);
-	if (end > start && start < header + MERGE_GAP) {
+	if (end > start && (start < header + MERGE_GAP || end <= s->remote->span)) {
 		header = end > header ? end : header;
 		start = end = 0;
 	}
@@ -237,6 +257,22 @@ static enum zs_steps_status post_shaped(struct zs_steps *s, const struct zs_step
 			   end);
 }
 
+/*
+ * The first bucket did not have it. By the same tables as that one: if they were replaced meanwhile, they rest while
+ * this read may be believed.
+ */
+static enum zs_steps_status post_second_bucket(struct zs_steps *s)
+{
+	s->has_second = false;
+	s->checks_head = false;
+	if (s->remote->parts[s->part].sequence != s->sequence)
+		return ask(s, ZS_ASK_CHANGING);
+	begin_post(s, SECOND_BUCKET);
+	if (!add_second_bucket(s, &place_of(s)->main))
+		return ask(s, ZS_ASK_NOT_FOUND);
+	return post(s);
+}
+
 static enum zs_steps_status next_candidate(struct zs_steps *s)
 {
 	while (s->candidate_next < s->candidate_count) {
@@ -250,7 +286,7 @@ static enum zs_steps_status next_candidate(struct zs_steps *s)
 			return post_shaped(s, c, s->guess.identity, s->guess.lifetime);
 		return post_object(s, OBJECT, c->id, ZS_FRAME_SIZE, 0, 0);
 	}
-	return ask(s, ZS_ASK_NOT_FOUND);
+	return s->has_second ? post_second_bucket(s) : ask(s, ZS_ASK_NOT_FOUND);
 }
 
 static void fill_value(struct zs_steps *s, const struct zs_slab *slab, uint64_t identity, uint64_t lifetime,
@@ -390,6 +426,15 @@ static void collect(struct zs_steps *s, const struct zs_bucket *bucket)
 	}
 }
 
+static enum zs_steps_status follow_buckets(struct zs_steps *s)
+{
+	s->candidate_count = 0;
+	s->candidate_next = 0;
+	for (uint32_t i = s->checks_head; i < s->fetch_count; i++)
+		collect(s, (const struct zs_bucket *)(const void *)(s->landing + s->offsets[i]));
+	return next_candidate(s);
+}
+
 static enum zs_steps_status buckets_fetched(struct zs_steps *s, uint64_t now_ns)
 {
 	enum head head = s->checks_head ? check_head(s) : HEAD_FITS;
@@ -404,14 +449,7 @@ static enum zs_steps_status buckets_fetched(struct zs_steps *s, uint64_t now_ns)
 		return post_buckets(s, now_ns);
 	if (head != HEAD_FITS)
 		return ask(s, ZS_ASK_CHANGING);
-	s->candidate_count = 0;
-	s->candidate_next = 0;
-	for (uint32_t i = s->checks_head; i < s->fetch_count; i++) {
-		/* Both buckets of a key may be the same one. */
-		if (i == s->checks_head || s->fetches[i].address != s->fetches[i - 1].address)
-			collect(s, (const struct zs_bucket *)(const void *)(s->landing + s->offsets[i]));
-	}
-	return next_candidate(s);
+	return follow_buckets(s);
 }
 
 /* ---- interface ---- */
@@ -465,6 +503,8 @@ enum zs_steps_status zs_steps_done(struct zs_steps *steps, bool ok, uint64_t now
 		return place_fetched(steps, now_ns);
 	case BUCKETS:
 		return buckets_fetched(steps, now_ns);
+	case SECOND_BUCKET:
+		return follow_buckets(steps);
 	default:
 		return object_fetched(steps, now_ns);
 	}

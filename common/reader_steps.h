@@ -6,12 +6,16 @@
  *                           | another generation, ended, another key
  *                           v
  *   (not known) -------> BUCKETS ------> OBJECT ---------------------------------------> hit
- *                         ^  | tables      |  ^ shape guessed wrong, or the next candidate
- *                         |  v changed     +--+
- *                        PLACE
+ *                         ^  | tables   ^  |  ^ shape guessed wrong, or the next candidate
+ *                         |  v changed  |  +--+
+ *                        PLACE          |  | no candidate was it
+ *                                       |  v
+ *                                   SECOND_BUCKET
  *
- * A hot read is one round trip (header and slot in one post), a cold one two (both buckets; header and slot). A wrong
- * guess of the slab's shape, a second candidate, or a look at the superblock after the tables changed cost one more.
+ * A hot read is one round trip (header and slot in one post), a cold one two (the key's first bucket; header and slot),
+ * and one more for keys that are in their second bucket, which are few. While a table is replaced all four buckets are
+ * fetched at once. A wrong guess of the slab's shape, a second candidate, or a look at the superblock after the tables
+ * changed cost one more.
  * Everything else ends with "ask the node": a miss, a failed or slow read, a lease or deadline that may be over, a
  * resize in the way. The number of steps is bounded; nothing is ever read twice in hope of a change.
  *
@@ -97,6 +101,7 @@ struct zs_steps {
 	bool failed;
 	bool refreshed; /* the tables' places were read anew for this key */
 	bool checks_head;
+	bool has_second;	      /* the second bucket was not looked into yet */
 	uint32_t attempts;	      /* posts for the present candidate */
 	struct zs_remote_shape guess; /* of its slab */
 	uint32_t sequence;	      /* of the places by which the buckets are read */

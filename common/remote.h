@@ -42,6 +42,7 @@ struct zs_remote {
 	uint64_t node_ms; /* the node's time when it granted the lease ... */
 	uint64_t sent_ns; /* ... which was asked for at this time of ours */
 	struct zs_locations *locations;
+	uint32_t span;	     /* header and slot are fetched as one where both lie within so many bytes; 0: where near */
 	uint32_t misguesses; /* rises when a slab's shape was guessed wrong, falls when it was guessed right */
 	struct zs_remote_shape latest;
 	struct zs_remote_shape shapes[ZS_REMOTE_SHAPES];

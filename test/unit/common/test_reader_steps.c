@@ -140,11 +140,10 @@ static void test_fetches_are_few_and_small(void **state)
 	get(f, "key:000151");
 	for (unsigned i = 160; i < 190; i++) {
 		snprintf(key, sizeof(key), "key:%06u", i);
-		/* Both buckets; the superblock was looked at a moment ago. */
+		/* The first bucket; the superblock was looked at a moment ago. */
 		assert_int_equal(start(f, key), ZS_STEPS_FETCH);
-		assert_int_equal(f->steps.fetch_count, 2);
+		assert_int_equal(f->steps.fetch_count, 1);
 		assert_int_equal(f->steps.fetches[0].length, 64);
-		assert_int_equal(f->steps.fetches[1].length, 64);
 		/* The header's first line and the slot; as one, if they are neighbours. */
 		assert_int_equal(perform(f), ZS_STEPS_FETCH);
 		if (f->steps.fetch_count == 1) {
@@ -159,6 +158,57 @@ static void test_fetches_are_few_and_small(void **state)
 		}
 	}
 	assert_in_range(merged, 1, 10);
+	close_fixture(f);
+}
+
+static void test_one_fetch_up_to_a_span(void **state)
+{
+	struct fixture *f = open_fixture();
+	unsigned merged = 0;
+	char key[32];
+
+	(void)state;
+	arena_fill(f->arena, 0, 200, 100);
+	get(f, "key:000150");
+	get(f, "key:000151");
+	f->remote.span = 2048;
+	for (unsigned i = 160; i < 190; i++) {
+		snprintf(key, sizeof(key), "key:%06u", i);
+		assert_int_equal(get(f, key), ZS_STEPS_HIT);
+		assert_int_equal(start(f, key), ZS_STEPS_FETCH);
+		if (f->steps.fetch_count == 1) {
+			assert_in_range(f->steps.fetches[0].length, 64 + 110, 2048);
+			merged++;
+		} else {
+			assert_in_range(f->steps.fetches[1].address % ZS_FRAME_SIZE, 2048 - 109, ZS_FRAME_SIZE);
+		}
+		assert_int_equal(perform(f), ZS_STEPS_HIT);
+		assert_memory_equal(f->steps.data, key, 10);
+	}
+	assert_in_range(merged, 11, 25);
+	close_fixture(f);
+}
+
+/* Nearly all keys are in their first bucket; the others cost one round trip more, and no key is missed. */
+static void test_the_second_bucket_is_looked_into_last(void **state)
+{
+	struct fixture *f = open_fixture();
+	unsigned second = 0;
+	char key[32];
+
+	(void)state;
+	arena_fill(f->arena, 0, 3000, 100);
+	for (unsigned i = 0; i < 3000; i++) {
+		snprintf(key, sizeof(key), "key:%06u", i);
+		zs_locations_clear(f->locations);
+		assert_int_equal(get(f, key), ZS_STEPS_HIT);
+		assert_memory_equal(f->steps.data, key, 10);
+		second += f->steps.round_trips > 2;
+	}
+	if (second < 1 || second > 3000 / 4)
+		fail_msg("%u of 3000 keys took more than two round trips", second);
+	expect_ask(f, "missing", ZS_ASK_NOT_FOUND);
+	assert_in_range(f->steps.round_trips, 2, 4);
 	close_fixture(f);
 }
 
@@ -241,6 +291,8 @@ static void test_a_failed_fetch_ends_the_read_when_all_are_reported(void **state
 	arena_put(f->arena, "a", "value", 0);
 	get(f, "a");
 	zs_locations_clear(f->locations);
+	/* After a while the superblock is looked at again, together with the bucket. */
+	f->arena->ns += 50000000;
 	assert_int_equal(start(f, "a"), ZS_STEPS_FETCH);
 	assert_int_equal(f->steps.fetch_count, 2);
 	land(f);
@@ -340,6 +392,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cold_is_two_round_trips_and_hot_is_one),
 		cmocka_unit_test(test_fetches_are_few_and_small),
+		cmocka_unit_test(test_one_fetch_up_to_a_span),
+		cmocka_unit_test(test_the_second_bucket_is_looked_into_last),
 		cmocka_unit_test(test_kinds_of_slabs),
 		cmocka_unit_test(test_a_replaced_object_is_found_where_it_is_now),
 		cmocka_unit_test(test_doubt_is_settled_by_the_node),
