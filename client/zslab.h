@@ -3,7 +3,8 @@
  *
  * A `struct zslab` is a handle to one or more nodes. Every key belongs to one of them; the library finds out which.
  * Operations go over TCP or Unix sockets. Reads of a node on the same host are answered from its memory, without a
- * system call and without the node's help, if it allows that (addresses "unix:/path").
+ * system call and without the node's help, if it allows that (addresses "unix:/path"). Where both hosts have RDMA
+ * devices, operations go over RDMA and reads are READs of the node's memory; the socket is there for when that breaks.
  *
  * Two forms, on the same core:
  *
@@ -27,7 +28,7 @@
  * was done or it was not. A repeated delete may say ZSLAB_ENOTFOUND although its first attempt found the key.
  *
  * ORDER. Operations of one handle on one key are done in the order in which they were submitted, with one exception: a
- * read submitted while a write of the same key is under way may be answered from memory, as if it came first.
+ * read from a node's memory may come before or after the writes of the same key that are under way with it.
  */
 #ifndef ZSLAB_H
 #define ZSLAB_H
@@ -90,9 +91,9 @@ const char *zslab_error_name(int status);
 struct zslab;
 
 enum zslab_via {
-	ZSLAB_VIA_AUTO, /* the best that each node offers: its memory if it is on this host, else sockets */
+	ZSLAB_VIA_AUTO, /* the best that each node offers: its memory if it is on this host, RDMA, else sockets */
 	ZSLAB_VIA_SHM,	/* reads over shared memory, or fail to open; all addresses must be "unix:" */
-	ZSLAB_VIA_RDMA, /* one-sided reads over RDMA, or fail to open; not in this build */
+	ZSLAB_VIA_RDMA, /* operations and one-sided reads over RDMA, or fail to open; IPv4 addresses */
 	ZSLAB_VIA_TCP,	/* sockets only, TCP or Unix */
 };
 
@@ -107,8 +108,8 @@ struct zslab_options {
 	unsigned max_in_flight;	     /* operations submitted and not complete; 0: 1024 */
 	int no_wait;		     /* zslab_open() does not wait for connections */
 	/*
-	 * Called with a sentence when a connection is made or lost, when shared memory is attached, refused or lost;
-	 * within calls of this library, in their thread. It must not use the handle. NULL: none.
+	 * Called with a sentence when a connection is made or lost, when shared memory or RDMA is attached, refused or
+	 * lost; within calls of this library, in their thread. It must not use the handle. NULL: none.
 	 */
 	void (*log)(void *context, const char *sentence);
 	void *log_context;

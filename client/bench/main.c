@@ -85,7 +85,7 @@ static const struct zs_flag flags[] = {
 
 static const struct zs_program program = {
 	"zslab-bench",
-	"Measures a ZNS-Slab cache through libzslab, over sockets or shared memory.",
+	"Measures a ZNS-Slab cache through libzslab, over sockets, shared memory or RDMA.",
 	flags,
 	sizeof(flags) / sizeof(flags[0]),
 };
@@ -247,6 +247,9 @@ static void add_counters(struct zslab_counters *sum, const struct zslab_counters
 	sum->shm_hits += one->shm_hits;
 	sum->shm_misses += one->shm_misses;
 	sum->shm_doubts += one->shm_doubts;
+	sum->rdma_hits += one->rdma_hits;
+	sum->rdma_asks += one->rdma_asks;
+	sum->rdma_reads += one->rdma_reads;
 	sum->requests += one->requests;
 	sum->repeated += one->repeated;
 	sum->feedback += one->feedback;
@@ -303,6 +306,9 @@ static bool print_json(const struct total *t)
 	zs_json_number(&json, "shm_hits", t->counters.shm_hits);
 	zs_json_number(&json, "shm_misses", t->counters.shm_misses);
 	zs_json_number(&json, "shm_doubts", t->counters.shm_doubts);
+	zs_json_number(&json, "rdma_hits", t->counters.rdma_hits);
+	zs_json_number(&json, "rdma_asks", t->counters.rdma_asks);
+	zs_json_number(&json, "rdma_reads", t->counters.rdma_reads);
 	zs_json_number(&json, "requests", t->counters.requests);
 	zs_json_number(&json, "repeated", t->counters.repeated);
 	return zs_json_close(&json);
@@ -320,10 +326,11 @@ static void print_human(const struct total *t)
 	for (size_t i = 0; i < sizeof(percents) / sizeof(percents[0]); i++)
 		printf(", p%g %llu", percents[i],
 		       (unsigned long long)zs_histogram_percentile(&t->histogram, percents[i]));
-	printf("\n%llu misses, %llu errors (%llu wrong values); %llu reads from shared memory, %llu requests over "
-	       "sockets\n",
+	printf("\n%llu misses, %llu errors (%llu wrong values); %llu keys from shared memory, %llu by RDMA READ, %llu "
+	       "requests\n",
 	       (unsigned long long)t->misses, (unsigned long long)t->errors, (unsigned long long)t->wrong,
-	       (unsigned long long)t->counters.shm_hits, (unsigned long long)t->counters.requests);
+	       (unsigned long long)t->counters.shm_hits, (unsigned long long)t->counters.rdma_hits,
+	       (unsigned long long)t->counters.requests);
 }
 
 static void free_workers(struct zs_worker *workers)

@@ -232,7 +232,7 @@ static void print_state(struct zslab *handle, size_t node)
 
 	if (zslab_node_state(handle, node, &state))
 		return;
-	printf("# Node %s\nreads_via:%s\n", state.address, state.reads);
+	printf("# Node %s\nreads_via:%s\noperations_via:%s\n", state.address, state.reads, state.operations);
 	if (*state.problem)
 		printf("problem:%s\n", state.problem);
 }

@@ -4,7 +4,7 @@
  * last one acknowledged (or deleted) before it began, not above the last one submitted when it ended, and nothing that
  * ended by its time to live before it began.
  *
- *   client_race [--reads N] [--seconds S] [--restarts N]     by reads or time, whichever is over first
+ *   client_race [--via shm|rdma] [--reads N] [--seconds S] [--restarts N]     by reads or time, whichever is over first
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -45,6 +45,7 @@ static _Atomic uint64_t hits;
 static _Atomic uint64_t attaches;
 static _Atomic uint64_t unknown;
 static uint64_t most_reads = UINT64_MAX;
+static bool over_rdma;
 
 static uint64_t boot_ms(void)
 {
@@ -249,7 +250,8 @@ static void read_batch(struct zslab *handle, uint64_t *random, unsigned count)
 static void *read_all(void *context)
 {
 	uint64_t random = 1000 + (uintptr_t)context;
-	struct zslab *handle = open_race(node.unix_address, ZSLAB_VIA_SHM);
+	struct zslab *handle =
+	    over_rdma ? open_race(node.tcp_address, ZSLAB_VIA_RDMA) : open_race(node.unix_address, ZSLAB_VIA_SHM);
 	struct zslab_counters counters;
 
 	while (!atomic_load(&stop)) {
@@ -260,8 +262,8 @@ static void *read_all(void *context)
 			atomic_store(&stop, true);
 	}
 	(void)zslab_counters(handle, &counters);
-	atomic_fetch_add(&hits, counters.shm_hits);
-	atomic_fetch_add(&attaches, counters.attaches);
+	atomic_fetch_add(&hits, counters.shm_hits + counters.rdma_hits);
+	atomic_fetch_add(&attaches, counters.attaches + counters.rdma_attaches);
 	zslab_close(handle);
 	return NULL;
 }
@@ -271,7 +273,11 @@ static void *read_all(void *context)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "reads", 1, NULL, 'r' }, { "seconds", 1, NULL, 's' }, { "restarts", 1, NULL, 'n' }, { 0 }
+		{ "via", 1, NULL, 'v' },
+		{ "reads", 1, NULL, 'r' },
+		{ "seconds", 1, NULL, 's' },
+		{ "restarts", 1, NULL, 'n' },
+		{ 0 },
 	};
 	const char *const small[] = { "--memory", "16mb", "--lease", "500", NULL };
 	pthread_t threads[READERS + WRITERS];
@@ -282,6 +288,10 @@ int main(int argc, char **argv)
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (option == '?')
 			return 2;
+		if (option == 'v') {
+			over_rdma = !strcmp(optarg, "rdma");
+			continue;
+		}
 		*(option == 'r' ? &most_reads : option == 's' ? &seconds : &restarts) = strtoull(optarg, NULL, 10);
 	}
 	node_start(&node, small);
