@@ -105,6 +105,14 @@ void zs_adapter_spin(struct zslab *client, uint64_t until_ns)
 	}
 }
 
+void zs_adapter_await(struct zs_adapter *adapter, const struct zs_rdma_get *get)
+{
+	uint64_t until_ns = zs_now() + SPIN_NS;
+
+	while (get->status == ZS_STEPS_FETCH && zs_now() < until_ns)
+		zs_adapter_pump(adapter);
+}
+
 bool zs_adapter_arm(struct zs_adapter *adapter)
 {
 	bool armed;

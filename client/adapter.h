@@ -12,6 +12,7 @@
 #include "client/watch.h"
 
 struct zs_rdma;
+struct zs_rdma_get;
 struct zslab;
 
 /* All zero is one that is not open. */
@@ -32,6 +33,9 @@ bool zs_adapter_pump(struct zs_adapter *adapter);
 /* While something is under way over RDMA: looks for a short time, at most until `until_ns`, whether an operation ends.
  */
 void zs_adapter_spin(struct zslab *client, uint64_t until_ns);
+
+/* Looks for a short time whether a get is over. */
+void zs_adapter_await(struct zs_adapter *adapter, const struct zs_rdma_get *get);
 
 /* To be called before waiting for the epoll set. False: something has happened, do not wait. */
 bool zs_adapter_arm(struct zs_adapter *adapter);

@@ -88,7 +88,7 @@ int zs_op_too_small(struct zslab *client, struct zslab_op *op)
 
 static void complete(struct zslab *client, struct zslab_op *op)
 {
-	bool is_sync = op->own.state == ZS_OP_FLYING_SYNC;
+	bool is_sync = op->own.state != ZS_OP_FLYING;
 
 	if (op->own.previous)
 		op->own.previous->own.next = op->own.next;
@@ -210,7 +210,7 @@ static int launch_one(struct zs_node *node, struct zslab_op *op, enum zs_op_stat
 	struct zslab *client = node->client;
 
 	take_off(client, op, state);
-	if (op->kind == ZSLAB_GET)
+	if (op->kind == ZSLAB_GET && state != ZS_OP_FLYING_ASK)
 		read_or_ask(node, op, (struct zs_share){ .count = 1 });
 	else
 		zs_ask(node, op, (struct zs_share){ .count = 1 });
@@ -282,7 +282,7 @@ static int launch_mget(struct zslab *client, struct zslab_op *op, enum zs_op_sta
 
 static int refuse(struct zslab *client, struct zslab_op *op, int status, const char *why)
 {
-	if (op->own.state != ZS_OP_FLYING && op->own.state != ZS_OP_FLYING_SYNC)
+	if (op->own.state == ZS_OP_IDLE || op->own.state == ZS_OP_DONE)
 		snprintf(op->error, sizeof(op->error), "%s", why);
 	snprintf(client->error, sizeof(client->error), "%s", why);
 	return status;
@@ -300,7 +300,7 @@ static int launch(struct zslab *client, struct zslab_op *op, enum zs_op_state st
 		node = &client->nodes[op->node];
 	else
 		node += zs_topology_node(&client->topology, op->key, op->key_size);
-	if (op->kind == ZSLAB_GET && node->shm.attached &&
+	if (op->kind == ZSLAB_GET && state != ZS_OP_FLYING_ASK && node->shm.attached &&
 	    zs_shm_get(node, op->key, op->key_size, op->buffer, op->buffer_size, &op->size, &op->status)) {
 		if (op->status)
 			zs_op_too_small(client, op);
@@ -386,6 +386,11 @@ static int look(struct zslab *client, uint64_t until_ns)
 	}
 	client->looked_ns = zs_now();
 	return ZSLAB_OK;
+}
+
+int zs_turn_if_due(struct zslab *client)
+{
+	return zs_now() - client->looked_ns >= LOOK_NS ? zs_turn(client, 0) : ZSLAB_OK;
 }
 
 int zs_turn(struct zslab *client, uint64_t until_ns)

@@ -61,7 +61,7 @@ static int check_items(const struct zslab_op *op, char *why, size_t why_size)
 
 int zs_check_op(const struct zslab *client, const struct zslab_op *op, char *why, size_t why_size)
 {
-	if (op->own.state == ZS_OP_FLYING || op->own.state == ZS_OP_FLYING_SYNC)
+	if (op->own.state != ZS_OP_IDLE && op->own.state != ZS_OP_DONE)
 		return refuse(why, why_size, "the operation is in flight already");
 	if (op->kind < ZSLAB_GET || op->kind > ZSLAB_PING)
 		return refuse(why, why_size, "the operation's kind is none of enum zslab_kind");

@@ -41,6 +41,7 @@ enum zs_op_state {
 	ZS_OP_IDLE,
 	ZS_OP_FLYING,
 	ZS_OP_FLYING_SYNC, /* somebody waits for it: it does not go to the list of completed ones */
+	ZS_OP_FLYING_ASK,  /* the same, and the node is asked: its memory was looked at already */
 	ZS_OP_DONE,
 };
 
@@ -132,6 +133,9 @@ void zs_expire(struct zslab *client, uint64_t now_ns);
 /* Sends, waits at most until `until_ns` (0: not at all), receives, does what time has brought. ZSLAB_OK or ZSLAB_ESYS.
  */
 int zs_turn(struct zslab *client, uint64_t until_ns);
+
+/* A turn without a wait, now and then, for those who do without one: leases want to be renewed. */
+int zs_turn_if_due(struct zslab *client);
 
 /* zslab_submit without the guard. */
 int zs_submit(struct zslab *client, struct zslab_op *op, enum zs_op_state state);

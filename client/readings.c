@@ -62,17 +62,32 @@ static int deliver(const struct zs_steps *steps, void *buffer, size_t buffer_siz
 	return zs_copy_value(buffer, buffer_size, digits, (size_t)count, size);
 }
 
+static void count_hit(struct zs_node *node, const struct zs_rdma_get *get)
+{
+	node->client->counters.rdma_hits++;
+	if (!node->feedback.skip--)
+		zs_feedback_sample(node, get->steps.hash);
+}
+
 static void take_hit(struct zs_node *node, struct zslab_op *op, const struct zs_rdma_get *get)
 {
 	struct zslab_item *item = op->kind == ZSLAB_MGET ? &op->items[get->number] : NULL;
 
-	node->client->counters.rdma_hits++;
 	if (item)
 		item->status = deliver(&get->steps, item->buffer, item->buffer_size, &item->size);
 	else if (deliver(&get->steps, op->buffer, op->buffer_size, &op->size))
 		op->status = zs_op_too_small(node->client, op);
-	if (!node->feedback.skip--)
-		zs_feedback_sample(node, get->steps.hash);
+	count_hit(node, get);
+}
+
+/* Its memory and its place are for others again. */
+static void put_back(struct zs_readings *r, struct zs_rdma_get *get)
+{
+	r->under_way--;
+	zs_rdma_reader_release(get);
+	get->owner = NULL;
+	get->next = r->spare;
+	r->spare = get;
 }
 
 /* A get is over. Its reading ends with the last one. */
@@ -82,17 +97,13 @@ static void settle(struct zs_node *node, struct zs_rdma_get *get)
 	struct zs_reading *reading = get->owner;
 
 	reading->under_way--;
-	r->under_way--;
 	if (reading->op && get->status == ZS_STEPS_HIT) {
 		take_hit(node, reading->op, get);
 	} else if (reading->op) {
 		node->client->counters.rdma_asks++;
 		ask_later(reading, get->number);
 	}
-	zs_rdma_reader_release(get);
-	get->owner = NULL;
-	get->next = r->spare;
-	r->spare = get;
+	put_back(r, get);
 	if (is_over(reading))
 		end_reading(node, reading);
 }
@@ -161,8 +172,41 @@ void zs_readings_over(void *context, struct zs_rdma_get *get)
 {
 	struct zs_node *node = context;
 
-	settle(node, get);
+	if (get->owner)
+		settle(node, get);
+	else if (get->abandoned)
+		put_back(&node->rdma.readings, get);
+	else
+		return; /* somebody looks at it, see zs_readings_get */
 	begin_more(node);
+}
+
+bool zs_readings_get(struct zs_node *node, const void *key, size_t key_size, void *buffer, size_t buffer_size,
+		     size_t *size, int *status)
+{
+	struct zs_readings *r = &node->rdma.readings;
+	struct zs_rdma_get *get = r->spare;
+	bool found;
+
+	if (r->first || !get)
+		return false;
+	r->spare = get->next;
+	r->under_way++;
+	zs_rdma_reader_start(node->rdma.reader, get, key, key_size);
+	zs_adapter_await(&node->client->adapter, get);
+	if (get->status == ZS_STEPS_FETCH) {
+		zs_rdma_reader_abandon(get);
+		return false;
+	}
+	found = get->status == ZS_STEPS_HIT;
+	if (found) {
+		*status = deliver(&get->steps, buffer, buffer_size, size);
+		count_hit(node, get);
+	} else {
+		node->client->counters.rdma_asks++;
+	}
+	put_back(r, get);
+	return found;
 }
 
 /* ---- deadlines ---- */

@@ -5,6 +5,8 @@
 #ifndef ZS_CLIENT_READINGS_H
 #define ZS_CLIENT_READINGS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/rdma_reader.h"
@@ -29,6 +31,13 @@ void zs_readings_free(struct zs_readings *readings);
 
 /* Begins to read the key of a GET, or a node's share of a multi-get, that has taken off. */
 void zs_readings_begin(struct zs_node *node, struct zslab_op *op, struct zs_share share);
+
+/*
+ * Reads a key for somebody who waits, without an operation, and looks for a short time whether it is over. True: the
+ * value is there, *status is ZSLAB_OK or ZSLAB_ESMALL. False: the node has to be asked. Only while attached.
+ */
+bool zs_readings_get(struct zs_node *node, const void *key, size_t key_size, void *buffer, size_t buffer_size,
+		     size_t *size, int *status);
 
 /* For the reader's events: a get is over. `node` is the context. */
 void zs_readings_over(void *node, struct zs_rdma_get *get);

@@ -15,13 +15,13 @@ static void wait_for(struct zslab *client, struct zslab_op *op)
 	}
 }
 
-int zslab_run(struct zslab *handle, struct zslab_op *op)
+static int run(struct zslab *handle, struct zslab_op *op, enum zs_op_state state)
 {
 	int result = zs_enter(handle);
 
 	if (result)
 		return result;
-	result = zs_submit(handle, op, ZS_OP_FLYING_SYNC);
+	result = zs_submit(handle, op, state);
 	if (result == 0)
 		wait_for(handle, op);
 	if (result >= 0)
@@ -34,16 +34,30 @@ int zslab_run(struct zslab *handle, struct zslab_op *op)
 	return result;
 }
 
-/* A read that the node's memory answers needs no operation. */
+int zslab_run(struct zslab *handle, struct zslab_op *op)
+{
+	return run(handle, op, ZS_OP_FLYING_SYNC);
+}
+
+/* A read that the node's memory answers needs no operation. *state: that of the one that is needed else. */
 static bool read_here(struct zslab *client, const void *key, size_t key_size, void *buffer, size_t buffer_size,
-		      size_t *size, int *status)
+		      size_t *size, int *status, enum zs_op_state *state)
 {
 	struct zs_node *node;
+	bool found = false;
 
+	*state = ZS_OP_FLYING_SYNC;
 	if (key_size > ZSLAB_OBJECT_MAX)
 		return false;
 	node = &client->nodes[zs_topology_node(&client->topology, key, key_size)];
-	if (!node->shm.attached || !zs_shm_get(node, key, key_size, buffer, buffer_size, size, status))
+	if (node->shm.attached)
+		found = zs_shm_get(node, key, key_size, buffer, buffer_size, size, status);
+	else if (node->rdma.attached && zs_turn_if_due(client) == ZSLAB_OK && node->rdma.attached)
+		found = zs_readings_get(node, key, key_size, buffer, buffer_size, size, status);
+	else
+		return false;
+	*state = ZS_OP_FLYING_ASK;
+	if (!found)
 		return false;
 	client->counters.operations++;
 	if (*status)
@@ -57,12 +71,13 @@ int zslab_get_into(struct zslab *handle, const void *key, size_t key_size, void 
 {
 	struct zslab_op op;
 	int status = zs_enter(handle);
+	enum zs_op_state state;
 	bool done;
 
 	if (status)
 		return status;
 	*size = 0;
-	done = read_here(handle, key, key_size, buffer, buffer_size, size, &status);
+	done = read_here(handle, key, key_size, buffer, buffer_size, size, &status, &state);
 	zs_leave(handle);
 	if (done)
 		return status;
@@ -73,7 +88,7 @@ int zslab_get_into(struct zslab *handle, const void *key, size_t key_size, void 
 		.buffer = buffer,
 		.buffer_size = buffer_size,
 	};
-	status = zslab_run(handle, &op);
+	status = run(handle, &op, state);
 	*size = op.size;
 	return status;
 }
