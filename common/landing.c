@@ -8,9 +8,21 @@ static unsigned units_of(size_t size)
 	return (unsigned)((size + ZS_LANDING_UNIT - 1) / ZS_LANDING_UNIT);
 }
 
-static unsigned is_used(const struct zs_landing *landing, unsigned unit)
+static uint64_t mask_of(unsigned count)
 {
-	return landing->used[unit / 64] >> (unit % 64) & 1;
+	return count < 64 ? (UINT64_C(1) << count) - 1 : UINT64_MAX;
+}
+
+/* Where runs of `count` ones begin. */
+static uint64_t runs_of(uint64_t ones, unsigned count)
+{
+	while (count > 1) {
+		unsigned half = count / 2;
+
+		ones &= ones >> half;
+		count -= half;
+	}
+	return ones;
 }
 
 void zs_landing_init(struct zs_landing *landing, void *memory)
@@ -20,46 +32,31 @@ void zs_landing_init(struct zs_landing *landing, void *memory)
 	landing->memory = memory;
 }
 
-/* The first of `count` free units that lie together; ZS_LANDING_UNITS if there are not so many. */
-static unsigned find(const struct zs_landing *landing, unsigned count)
-{
-	unsigned run = 0;
-
-	for (unsigned unit = 0; unit < ZS_LANDING_UNITS; unit++) {
-		if (unit % 64 == 0 && landing->used[unit / 64] == UINT64_MAX) {
-			run = 0;
-			unit += 63;
-			continue;
-		}
-		run = is_used(landing, unit) ? 0 : run + 1;
-		if (run == count)
-			return unit + 1 - count;
-	}
-	return ZS_LANDING_UNITS;
-}
-
 void *zs_landing_take(struct zs_landing *landing, size_t size)
 {
 	unsigned count = units_of(size);
-	unsigned first;
 
-	assert(count >= 1 && count <= ZS_LANDING_UNITS);
-	first = find(landing, count);
-	if (first == ZS_LANDING_UNITS)
-		return NULL;
-	for (unsigned unit = first; unit < first + count; unit++)
-		landing->used[unit / 64] |= UINT64_C(1) << (unit % 64);
-	return landing->memory + (size_t)first * ZS_LANDING_UNIT;
+	assert(size && size <= ZS_LANDING_MAX);
+	for (unsigned word = 0; word < ZS_LANDING_WORDS; word++) {
+		uint64_t runs = runs_of(~landing->used[word], count);
+		unsigned first;
+
+		if (!runs)
+			continue;
+		first = (unsigned)__builtin_ctzll(runs);
+		landing->used[word] |= mask_of(count) << first;
+		return landing->memory + (size_t)(word * 64 + first) * ZS_LANDING_UNIT;
+	}
+	return NULL;
 }
 
 void zs_landing_give(struct zs_landing *landing, const void *memory, size_t size)
 {
 	size_t offset = (size_t)((const uint8_t *)memory - landing->memory);
-	unsigned first = (unsigned)(offset / ZS_LANDING_UNIT);
+	size_t unit = offset / ZS_LANDING_UNIT;
+	uint64_t mask = mask_of(units_of(size)) << (unit % 64);
 
-	assert(offset % ZS_LANDING_UNIT == 0 && first + units_of(size) <= ZS_LANDING_UNITS);
-	for (unsigned unit = first; unit < first + units_of(size); unit++) {
-		assert(is_used(landing, unit));
-		landing->used[unit / 64] &= ~(UINT64_C(1) << (unit % 64));
-	}
+	assert(offset % ZS_LANDING_UNIT == 0 && unit < ZS_LANDING_UNITS);
+	assert((landing->used[unit / 64] & mask) == mask);
+	landing->used[unit / 64] &= ~mask;
 }

@@ -113,7 +113,8 @@ struct zs_rdma {
 	unsigned connections;
 	uint64_t pinned;
 	uint64_t refused;
-	uint64_t looked_ns;	   /* when the descriptors were looked at last */
+	uint64_t looked_ns; /* when the descriptors were looked at last; 0: they are to be, with the next pump */
+	unsigned pumps;
 	uint64_t next_deadline_ns; /* none is over before */
 	bool reaping;		   /* some connection is closed and not freed yet */
 	struct zs_rdma_slot slots[];

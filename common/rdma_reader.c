@@ -18,6 +18,8 @@ enum {
 	FEW = 4,
 };
 
+_Static_assert(ZS_STEPS_LANDING_MAX <= ZS_LANDING_MAX && ZS_FRAME_SIZE <= ZS_LANDING_MAX, "every post can land");
+
 struct zs_rdma_reader {
 	struct zs_rdma *rdma;
 	const struct zs_clock *clock;

@@ -316,7 +316,7 @@ enum zs_policy zs_engine_policy(const struct zs_engine *engine);
 
 /* What a process of this host needs for reading the arena through a mapping of its own; see common/reader_plain.h. */
 struct zs_share {
-	int fd; /* of the engine, which closes it; map it with PROT_READ and MAP_SHARED */
+	int fd;	    /* of the engine, which closes it; map it with PROT_READ and MAP_SHARED */
 	void *base; /* of the engine's own mapping, for an adapter that reads it */
 	uint64_t size;
 	uint64_t incarnation;

@@ -33,12 +33,13 @@ static void test_all_of_it_can_be_used(void **state)
 	assert_ptr_equal(zs_landing_take(&pool, ZS_LANDING_UNIT), memory + 70 * ZS_LANDING_UNIT);
 	for (unsigned i = 0; i < ZS_LANDING_UNITS; i++)
 		zs_landing_give(&pool, memory + (size_t)i * ZS_LANDING_UNIT, ZS_LANDING_UNIT);
-	assert_ptr_equal(zs_landing_take(&pool, ZS_LANDING_SIZE), memory);
+	for (unsigned i = 0; i < ZS_LANDING_WORDS; i++)
+		assert_ptr_equal(zs_landing_take(&pool, ZS_LANDING_MAX), memory + i * ZS_LANDING_MAX);
 	assert_null(zs_landing_take(&pool, 1));
 	free(memory);
 }
 
-/* A run goes over the border of two words of the map, and is not put where its middle is in use. */
+/* A run does not go over the border of two words of the map, and is not put where its middle is in use. */
 static void test_runs_lie_together(void **state)
 {
 	struct zs_landing pool;
@@ -48,9 +49,12 @@ static void test_runs_lie_together(void **state)
 	(void)state;
 	assert_ptr_equal(zs_landing_take(&pool, 60 * ZS_LANDING_UNIT), memory);
 	whole = zs_landing_take(&pool, 4096);
-	assert_ptr_equal(whole, memory + 60 * ZS_LANDING_UNIT);
+	assert_ptr_equal(whole, memory + ZS_LANDING_MAX);
 	zs_landing_give(&pool, memory, 60 * ZS_LANDING_UNIT);
-	assert_ptr_equal(zs_landing_take(&pool, 61 * ZS_LANDING_UNIT), whole + 4096);
+	assert_ptr_equal(zs_landing_take(&pool, 5 * ZS_LANDING_UNIT), memory);
+	assert_ptr_equal(zs_landing_take(&pool, 2 * ZS_LANDING_UNIT), memory + 5 * ZS_LANDING_UNIT);
+	zs_landing_give(&pool, memory, 5 * ZS_LANDING_UNIT);
+	assert_ptr_equal(zs_landing_take(&pool, 6 * ZS_LANDING_UNIT), memory + 7 * ZS_LANDING_UNIT);
 	free(memory);
 }
 
