@@ -97,7 +97,7 @@ static int make_tables(struct zs_rdma *rdma)
 	while (chains < rdma->options.connections)
 		chains *= 2;
 	rdma->number_mask = chains - 1;
-	rdma->by_number = calloc(chains, sizeof(rdma->by_number[0]));
+	rdma->by_number = calloc(chains, sizeof(void *));
 	return rdma->by_number ? zs_rdma_buffers_make(rdma) : ZS_ENOMEM;
 }
 

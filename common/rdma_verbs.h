@@ -59,7 +59,7 @@
 	X(rdma_set_option)
 
 struct zs_verbs {
-#define ZS_VERBS_FIELD(name) __typeof__(name) *name;
+#define ZS_VERBS_FIELD(name) __typeof__(name) *(name);
 	ZS_VERBS_IBV(ZS_VERBS_FIELD)
 	ZS_VERBS_CM(ZS_VERBS_FIELD)
 #undef ZS_VERBS_FIELD

@@ -79,7 +79,7 @@ static void run_node(const struct test_node *node)
 
 	snprintf(port, sizeof(port), "%d", node->port);
 	snprintf(log, sizeof(log), "%s/log", node->directory);
-	if (strcmp(node->host, LOOPBACK)) {
+	if (strcmp(node->host, LOOPBACK) != 0) {
 		argv[count++] = "--protected-mode";
 		argv[count++] = "no";
 		argv[count++] = "--rdma";

@@ -143,7 +143,7 @@ static bool make_endpoint(struct fake_device *d, const struct zs_rdma_options *o
 	rdma->requests_max = options->reads + options->window + 3;
 	rdma->starved_end = &rdma->starved;
 	rdma->next_deadline_ns = UINT64_MAX;
-	rdma->by_number = calloc(1, sizeof(rdma->by_number[0]));
+	rdma->by_number = calloc(1, sizeof(void *));
 	rdma->device.verbs = &d->context;
 	rdma->device.cq = &d->cq;
 	rdma->device.srq = &d->srq;

@@ -57,7 +57,7 @@ static uint64_t node_counter(struct zslab *handle, const char *name)
 	found = strstr(text, name);
 	if (!found)
 		fail_msg("INFO does not tell %s", name);
-	return strtoull(found + strlen(name) + 1, NULL, 10);
+	return found ? strtoull(found + strlen(name) + 1, NULL, 10) : 0;
 }
 
 /* Processor time of the node so far. */

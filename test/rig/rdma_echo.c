@@ -69,8 +69,9 @@ static void send_piece(struct echo *e)
 
 int check_echo(struct session *session, uint64_t total, unsigned rounds_max)
 {
-	struct echo e = { .session = session, .random = 0xec40, .total = total, .round = 1 };
+	static struct echo e;
 
+	e = (struct echo){ .session = session, .random = 0xec40, .total = total, .round = 1 };
 	session->echoed = on_echo;
 	session->writable = on_writable;
 	session->context = &e;

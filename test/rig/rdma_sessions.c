@@ -194,11 +194,10 @@ static uint64_t node_pins_kb(const struct test *t)
 
 	snprintf(path, sizeof(path), "/proc/%d/status", t->pid);
 	file = fopen(path, "r");
-	if (!file)
-		fail("cannot open %s", path);
-	while (fgets(line, sizeof(line), file) && sscanf(line, "VmPin: %llu", &kb) != 1)
+	while (file && fgets(line, sizeof(line), file) && sscanf(line, "VmPin: %llu", &kb) != 1)
 		;
-	fclose(file);
+	if (!file || fclose(file))
+		fail("cannot read %s", path);
 	return kb;
 }
 
@@ -259,6 +258,8 @@ int main(int argc, char **argv)
 	t.address.sin_port = htons((uint16_t)atoi(argv[1]));
 	t.count = (unsigned)atoi(argv[2]);
 	t.pid = atoi(argv[3]);
+	if (!t.count)
+		fail("there must be a session at least");
 	if (!address || inet_pton(AF_INET, address, &t.address.sin_addr) != 1)
 		fail("ZS_RDMA_ADDRESS is not the address of an RDMA device");
 	setvbuf(stdout, NULL, _IOLBF, 0);
