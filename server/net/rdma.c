@@ -21,9 +21,11 @@
 /* Sockets and upkeep are not kept waiting for longer. */
 #define LOOK_AT_A_TIME_NS 20000u
 
-/* Buffers for so many messages at a time, of all connections: 4 KB each. */
-#define RECEIVES 1024u
-#define SENDS 512u
+/* Buffers for so many messages at a time, of all connections: 4 KB each. Fewer where there are few connections. */
+#define RECEIVES_MIN 64u
+#define RECEIVES_MAX 1024u
+#define SENDS_MIN 32u
+#define SENDS_MAX 512u
 
 static uint64_t now_ns(void)
 {
@@ -207,6 +209,11 @@ static bool choose_address(struct zs_node *node, struct sockaddr_in *address, ch
 	return false;
 }
 
+static unsigned within(unsigned number, unsigned low, unsigned high)
+{
+	return number < low ? low : number > high ? high : number;
+}
+
 static int open_endpoint(struct zs_node *node, const struct sockaddr_in *address, char *why, size_t why_size)
 {
 	struct zs_rdma_service *service = &node->rdma;
@@ -224,8 +231,8 @@ static int open_endpoint(struct zs_node *node, const struct sockaddr_in *address
 	zs_rdma_options_init(&options);
 	options.connections = (unsigned)zs_node_setting(node, ZS_SET_RDMA_CONNECTIONS);
 	options.reads = 1;
-	options.receives = RECEIVES;
-	options.sends = SENDS;
+	options.receives = within(2 * options.connections, RECEIVES_MIN, RECEIVES_MAX);
+	options.sends = within(options.connections, SENDS_MIN, SENDS_MAX);
 	result = zs_rdma_open(&service->endpoint, &options, why, why_size);
 	if (!result)
 		result = zs_rdma_listen(service->endpoint, address, &offer, why, why_size);
