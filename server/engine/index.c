@@ -97,7 +97,7 @@ ZS_ALWAYS_INLINE bool check_object(const struct zs_part *part, uint32_t id, uint
 		return false;
 	if (!zs_slab_extent(slab, found->identity, found->lifetime, slot, &found->extent))
 		return false;
-	if (found->extent.key_size != size || !zs_bytes_equal((const uint8_t *)slab + found->extent.key, key, size))
+	if (found->extent.key_size != size || !zs_key_equal((const uint8_t *)slab + found->extent.key, key, size))
 		return false;
 	found->slab = slab;
 	found->id = id;

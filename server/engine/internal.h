@@ -305,6 +305,9 @@ static inline struct zs_slab *zs_frame(const struct zs_part *part, uint32_t id)
 
 static inline struct zs_part *zs_part_of(const struct zs_engine *engine, uint64_t hash)
 {
+	/* One in all but the largest arenas, and that is known sooner than a product. */
+	if (__builtin_expect(engine->part_count == 1, 1))
+		return engine->parts;
 	return &engine->parts[zs_hash_partition(hash, engine->part_count)];
 }
 
