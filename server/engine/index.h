@@ -6,7 +6,8 @@
  * buckets of their key, which also orders all writers of one key.
  *
  * Resizing (see resize.c): for a while there are two tables. An entry moves from the previous table to the main one,
- * never back; readers look in that order. A writer first moves what stands in its key's two previous buckets.
+ * never back; readers look in that order. A new entry goes to the previous table unless one of its two buckets there
+ * has been moved, and an entry is changed where it is.
  *
  * Invariants:
  *   1. An entry changes only under its bucket's odd sequence.
@@ -50,13 +51,17 @@ struct zs_found {
 	uint32_t entry;
 };
 
-/* Both buckets of a key, locked. */
+/*
+ * Both buckets of a key, locked. While the index is resized: those of the previous table, if neither has been moved;
+ * otherwise those of the main table, and with them what is left of the two in the previous one.
+ */
 struct zs_locked {
 	struct zs_part *part;
 	struct zs_table table;
 	uint64_t hash;
 	struct zs_bucket *first;
 	struct zs_bucket *second; /* may be the same as first */
+	struct zs_bucket *left;	  /* of the previous table; NULL if nothing of this key can be there */
 };
 
 /*
@@ -75,8 +80,8 @@ void zs_index_prefetch(const struct zs_part *part, uint64_t hash);
  */
 bool zs_index_guess(const struct zs_part *part, uint64_t hash, uint32_t *id, uint32_t *slot);
 
-/* Locks the buckets of a key in the main table, moving them there first if need be. */
-void zs_index_lock(struct zs_thread *thread, struct zs_part *part, uint64_t hash, struct zs_locked *locked);
+/* Locks the buckets of a key. */
+void zs_index_lock(struct zs_part *part, uint64_t hash, struct zs_locked *locked);
 void zs_index_unlock(struct zs_locked *locked);
 
 /* As zs_index_find, under the lock. */
@@ -98,7 +103,7 @@ bool zs_index_insert(struct zs_thread *thread, struct zs_locked *locked, uint32_
 /*
  * Moves entries so that one of the key's buckets gets a free place. Takes locks of its own. False if it found no way.
  */
-bool zs_index_make_room(struct zs_thread *thread, struct zs_part *part, const struct zs_table *table, uint64_t hash);
+bool zs_index_make_room(struct zs_thread *thread, const struct zs_table *table, uint64_t hash);
 
 /* Moves some entries of the overflow list to their buckets, where there is room again. */
 void zs_index_drain_overflow(struct zs_thread *thread, struct zs_part *part);
