@@ -95,18 +95,21 @@ static inline uint32_t zs_bucket_flags(const struct zs_bucket *b)
 	return zs_load_acquire(&b->ids[8]) & (ZS_BUCKET_MOVED | ZS_BUCKET_OVERFLOW);
 }
 
-/* Which of the bucket's first 16 bytes are equal to the tag: bit 2 + i for entry i; the rest means nothing. */
+/*
+ * Which of the bucket's first 16 bytes are equal to the tag: bit 2 + i for entry i; the rest means nothing. The bytes
+ * may be of different moments: for what a sequence guards.
+ */
 static inline uint32_t zs_bucket_match_line(const struct zs_bucket *b, uint8_t tag)
 {
-	const uint64_t *words = (const uint64_t *)(const void *)b;
-	uint64_t w0 = zs_load(&words[0]);
-	uint64_t w1 = zs_load(&words[1]);
-#if defined(__SSE2__)
-	__m128i line = _mm_set_epi64x((long long)w1, (long long)w0);
+#if defined(__SSE2__) && !defined(ZS_THREAD_SANITIZER)
+	__m128i line = _mm_loadu_si128((const __m128i *)(const void *)b);
 	__m128i wanted = _mm_set1_epi8((char)tag);
 
 	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(line, wanted));
 #else
+	const uint64_t *words = (const uint64_t *)(const void *)b;
+	uint64_t w0 = zs_load(&words[0]);
+	uint64_t w1 = zs_load(&words[1]);
 	uint32_t mask = 0;
 
 	for (unsigned i = 0; i < 16; i++)

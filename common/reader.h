@@ -16,6 +16,7 @@
 #ifndef ZS_COMMON_READER_H
 #define ZS_COMMON_READER_H
 
+#include "common/key.h"
 #include "common/layout.h"
 
 enum zs_answer {
@@ -47,28 +48,6 @@ static inline bool zs_same_shape(uint64_t identity, uint64_t other_identity, uin
 	return identity >> 32 == other_identity >> 32 &&
 	       zs_lifetime_kind(lifetime) == zs_lifetime_kind(other_lifetime) &&
 	       !zs_lifetime_unit(lifetime) == !zs_lifetime_unit(other_lifetime);
-}
-
-/* Whether the bytes of two keys are the same. They are short: calling memcmp would cost more than comparing. */
-static inline bool zs_key_equal(const uint8_t *a, const uint8_t *b, size_t size)
-{
-	uint64_t x;
-	uint64_t y;
-	uint64_t differ = 0;
-
-	if (size < 8) {
-		for (size_t i = 0; i < size; i++)
-			differ |= a[i] ^ b[i];
-		return !differ;
-	}
-	for (size_t i = 0; i + 8 < size; i += 8) {
-		__builtin_memcpy(&x, a + i, 8);
-		__builtin_memcpy(&y, b + i, 8);
-		differ |= x ^ y;
-	}
-	__builtin_memcpy(&x, a + size - 8, 8);
-	__builtin_memcpy(&y, b + size - 8, 8);
-	return !(differ | (x ^ y));
 }
 
 /*

@@ -7,9 +7,11 @@
 #include "server/engine/ghost.h"
 #include "server/engine/group.h"
 #include "server/engine/lifetime.h"
+#include "server/engine/migrate.h"
 #include "server/engine/place.h"
 #include "server/engine/resize.h"
 #include "server/engine/slab.h"
+#include "server/engine/upkeep.h"
 #include "server/engine/view.h"
 
 void zs_change_look(struct zs_change *c)
@@ -140,16 +142,21 @@ static enum outcome publish(struct zs_change *c, struct zs_locked *locked, const
 	return PUBLISHED;
 }
 
-/* The index has no place for another entry: make one, or evict. The spot has been given back if this fails. */
-static int make_place(struct zs_change *c, unsigned round)
+/* The key's buckets in this table are full: make a place, or evict. The spot has been given back if this fails. */
+static int make_place(struct zs_change *c, const struct zs_table *table, unsigned round)
 {
 	const struct zs_index_view *view = zs_load_acquire(&c->part->view);
 
-	if (zs_index_make_room(c->thread, c->part, &view->main, c->hash))
+	if (zs_index_make_room(c->thread, table, c->hash))
 		return ZS_OK;
+	if (view->previous.count && table->buckets == view->previous.buckets) {
+		/* It is being replaced: to the next one with this key, then. */
+		zs_migrate_pair(c->thread, c->part, view, c->hash);
+		return ZS_OK;
+	}
 	/* A larger table, then; and a resize that is going on is finished first. */
 	zs_resize_check(c->thread, c->part);
-	while (round > 4 && zs_resize_step(c->thread, c->part, 256))
+	while (round > 4 && zs_resize_step(c->thread, c->part))
 		;
 	return round < 64 ? ZS_OK : ZS_EAGAIN;
 }
@@ -164,12 +171,12 @@ int zs_change_store(struct zs_change *c, const struct zs_content *content)
 	if (error)
 		return error;
 	for (unsigned round = 0;; round++) {
-		zs_index_lock(c->thread, c->part, c->hash, &locked);
+		zs_index_lock(c->part, c->hash, &locked);
 		outcome = publish(c, &locked, &spot, round > 4);
 		zs_index_unlock(&locked);
 		if (outcome != NO_PLACE)
 			break;
-		error = make_place(c, round);
+		error = make_place(c, &locked.table, round);
 		if (error) {
 			/* The index is full and there is no room for a larger one: fewer objects, then. */
 			zs_place_undo(&spot);
@@ -183,6 +190,10 @@ int zs_change_store(struct zs_change *c, const struct zs_content *content)
 	}
 	if (c->exists)
 		zs_place_freed(c->thread, c->part, c->found.id);
+	/* Who adds an entry to an index that grows moves others; who replaces one helps now and then. */
+	if (!c->exists || c->thread->operation % 8 == 0)
+		zs_resize_step(c->thread, c->part);
+	zs_upkeep_assist(c->thread, c->part);
 	return ZS_OK;
 }
 
@@ -191,7 +202,7 @@ int zs_change_erase(struct zs_change *c)
 	struct zs_locked locked;
 	bool done;
 
-	zs_index_lock(c->thread, c->part, c->hash, &locked);
+	zs_index_lock(c->part, c->hash, &locked);
 	done = zs_change_holds(c, &locked);
 	if (done && c->exists)
 		zs_change_end_present(c, &locked);

@@ -44,29 +44,42 @@ static bool move_entry(struct zs_thread *thread, const struct zs_table *table, c
 	return done;
 }
 
-bool zs_index_make_room(struct zs_thread *thread, struct zs_part *part, const struct zs_table *table, uint64_t hash)
+/* Moves the chain of entries that ends in node `i`, from its end. */
+static bool move_chain(struct zs_thread *thread, const struct zs_table *table, const struct node *nodes, uint32_t i)
+{
+	while (nodes[i].parent != UINT16_MAX) {
+		uint32_t parent = nodes[i].parent;
+
+		if (!move_entry(thread, table, &nodes[parent], &nodes[i]))
+			return false;
+		i = parent;
+	}
+	return true;
+}
+
+static bool has_room(const struct zs_table *table, const struct node *node)
+{
+	const struct zs_bucket *bucket = &table->buckets[node->bucket];
+
+	return zs_bucket_match(bucket, 0) && !(zs_bucket_flags(bucket) & ZS_BUCKET_MOVED);
+}
+
+bool zs_index_make_room(struct zs_thread *thread, const struct zs_table *table, uint64_t hash)
 {
 	struct node nodes[SEARCH_MAX];
-	uint32_t used = 0;
-	uint32_t first = zs_hash_bucket(hash, table->count);
-	uint32_t second = zs_hash_other_bucket(first, zs_hash_tag(hash), table->count);
+	uint32_t used = 2;
+	uint32_t looked = 0;
 
-	(void)part;
-	nodes[used++] = (struct node){ first, UINT16_MAX, 0, 0 };
-	if (second != first)
-		nodes[used++] = (struct node){ second, UINT16_MAX, 0, 0 };
+	nodes[0] = (struct node){ zs_hash_bucket(hash, table->count), UINT16_MAX, 0, 0 };
+	nodes[1] = nodes[0];
+	nodes[1].bucket = zs_hash_other_bucket(nodes[0].bucket, zs_hash_tag(hash), table->count);
 	for (uint32_t i = 0; i < used; i++) {
 		const struct zs_bucket *bucket = &table->buckets[nodes[i].bucket];
 
-		if (zs_bucket_match(bucket, 0)) {
-			while (nodes[i].parent != UINT16_MAX) {
-				uint32_t parent = nodes[i].parent;
-
-				if (!move_entry(thread, table, &nodes[parent], &nodes[i]))
-					return false;
-				i = parent;
-			}
-			return true;
+		/* All that can be reached so far, before more is fetched. */
+		for (; looked < used; looked++) {
+			if (has_room(table, &nodes[looked]))
+				return move_chain(thread, table, nodes, looked);
 		}
 		for (uint8_t e = 0; e < ZS_BUCKET_ENTRIES && used < SEARCH_MAX; e++) {
 			uint8_t tag = zs_bucket_tag(bucket, e);

@@ -419,7 +419,7 @@ static void add_part_stats(struct zs_part *part, const struct zs_figures *f, str
 	s->free_bytes += (uint64_t)zs_slab_available(part) * ZS_FRAME_SIZE;
 	s->index_entries += (uint64_t)view->main.count * ZS_BUCKET_ENTRIES;
 	s->index_growing |= view->previous.count > 0;
-	s->index_resizes += part->resizes;
+	s->index_resizes += zs_load(&part->resizes);
 	s->index_overflow += zs_load(&part->overflow->count);
 	pthread_mutex_unlock(&part->lock);
 }

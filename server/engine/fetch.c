@@ -2,15 +2,23 @@
 
 #include "server/engine/index.h"
 
+static void touch_pair(const struct zs_table *table, uint64_t hash)
+{
+	struct zs_pair pair = zs_index_pair(table, hash);
+
+	zs_touch_line(pair.a);
+	zs_touch_line(pair.b);
+}
+
 static void touch_buckets(const struct zs_thread *thread, const struct zs_fetch *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct zs_part *part = zs_part_of(thread->engine, list[i].hash);
 		const struct zs_index_view *view = zs_load_acquire(&part->view);
-		struct zs_pair pair = zs_index_pair(&view->main, list[i].hash);
 
-		zs_touch_line(pair.a);
-		zs_touch_line(pair.b);
+		touch_pair(&view->main, list[i].hash);
+		if (view->previous.count)
+			touch_pair(&view->previous, list[i].hash);
 	}
 }
 

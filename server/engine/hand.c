@@ -92,10 +92,10 @@ bool zs_hand_take_due(struct zs_thread *thread, struct zs_part *part, struct zs_
 void zs_hand_take(struct zs_part *part, struct zs_hand *hand, uint32_t id, enum zs_errand errand)
 {
 	hand->id = id;
-	hand->errand = errand;
 	hand->due = false;
 	hand->expired = 0;
 	zs_residents_begin(part, id, false, &hand->residents);
+	zs_store(&hand->errand, errand);
 }
 
 /* ---- one object ---- */
@@ -206,17 +206,20 @@ static bool finish(struct zs_thread *thread, struct zs_part *part, const struct 
 	return true;
 }
 
-bool zs_hand_go_on(struct zs_thread *thread, struct zs_part *part, struct zs_hand *hand)
+bool zs_hand_go_on(struct zs_thread *thread, struct zs_part *part, struct zs_hand *hand, unsigned objects)
 {
+	uint32_t slot;
+	uint64_t hash;
 	bool retired;
 
-	/* Those whose lines have been fetched since the last time; then the next are listed. */
-	for (uint32_t i = 0; i < hand->residents.count; i++)
-		see_to(thread, part, hand, hand->residents.slots[i], hand->residents.hashes[i]);
-	if (zs_residents_next(part, hand->id, &hand->residents))
+	for (unsigned i = 0; i < objects && zs_residents_next(&hand->residents, &slot, &hash); i++)
+		see_to(thread, part, hand, slot, hash);
+	/* Two for one, until some lie ready. */
+	zs_residents_list(part, hand->id, &hand->residents, 2 * objects);
+	if (hand->residents.count)
 		return false;
 	retired = finish(thread, part, hand);
-	hand->errand = ZS_ERRAND_NONE;
+	zs_store(&hand->errand, ZS_ERRAND_NONE);
 	return retired;
 }
 
@@ -225,6 +228,6 @@ bool zs_hand_complete(struct zs_thread *thread, struct zs_part *part, struct zs_
 	bool retired = false;
 
 	while (!zs_hand_is_empty(hand))
-		retired = zs_hand_go_on(thread, part, hand);
+		retired = zs_hand_go_on(thread, part, hand, ZS_RESIDENTS_AHEAD);
 	return retired;
 }

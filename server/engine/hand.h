@@ -10,10 +10,10 @@
 
 #include "server/engine/internal.h"
 
-/* Whether the hand is empty. */
+/* Whether the hand is empty; a hint for who does not own it. */
 static inline bool zs_hand_is_empty(const struct zs_hand *hand)
 {
-	return hand->errand == ZS_ERRAND_NONE;
+	return zs_load(&hand->errand) == ZS_ERRAND_NONE;
 }
 
 /*
@@ -26,10 +26,10 @@ bool zs_hand_take_due(struct zs_thread *thread, struct zs_part *part, struct zs_
 void zs_hand_take(struct zs_part *part, struct zs_hand *hand, uint32_t id, enum zs_errand errand);
 
 /*
- * Goes on with the slab in hand, for a few objects. When all have been seen to the slab is retired if it is empty, else
+ * Goes on with the slab in hand, for some objects. After the last one the slab is retired if it is empty, else
  * released, and the hand is empty. True if the slab was retired.
  */
-bool zs_hand_go_on(struct zs_thread *thread, struct zs_part *part, struct zs_hand *hand);
+bool zs_hand_go_on(struct zs_thread *thread, struct zs_part *part, struct zs_hand *hand, unsigned objects);
 
 /* Goes on until the hand is empty. True if the slab was retired. */
 bool zs_hand_complete(struct zs_thread *thread, struct zs_part *part, struct zs_hand *hand);

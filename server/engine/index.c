@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <string.h>
 
-#include "server/engine/resize.h"
 #include "server/engine/slab.h"
 
 /* Overflow entries looked at in one step of draining. */
@@ -97,7 +96,7 @@ ZS_ALWAYS_INLINE bool check_object(const struct zs_part *part, uint32_t id, uint
 		return false;
 	if (!zs_slab_extent(slab, found->identity, found->lifetime, slot, &found->extent))
 		return false;
-	if (found->extent.key_size != size || !zs_bytes_equal((const uint8_t *)slab + found->extent.key, key, size))
+	if (found->extent.key_size != size || !zs_key_equal((const uint8_t *)slab + found->extent.key, key, size))
 		return false;
 	found->slab = slab;
 	found->id = id;
@@ -261,10 +260,10 @@ void zs_index_prefetch(const struct zs_part *part, uint64_t hash)
 	}
 }
 
-bool zs_index_guess(const struct zs_part *part, uint64_t hash, uint32_t *id, uint32_t *slot)
+static bool guess_in_table(const struct zs_part *part, const struct zs_table *table, uint64_t hash, uint32_t *id,
+			   uint32_t *slot)
 {
-	const struct zs_index_view *view = zs_load_acquire(&part->view);
-	struct zs_pair p = zs_index_pair(&view->main, hash);
+	struct zs_pair p = zs_index_pair(table, hash);
 	uint32_t mask = match_pair(p.a, p.b, zs_hash_tag(hash));
 	const struct zs_bucket *bucket;
 	uint32_t i;
@@ -275,6 +274,14 @@ bool zs_index_guess(const struct zs_part *part, uint64_t hash, uint32_t *id, uin
 	*id = zs_bucket_slab(bucket, i);
 	*slot = zs_bucket_slot(bucket, i);
 	return *id < part->frame_count;
+}
+
+bool zs_index_guess(const struct zs_part *part, uint64_t hash, uint32_t *id, uint32_t *slot)
+{
+	const struct zs_index_view *view = zs_load_acquire(&part->view);
+
+	return (view->previous.count && guess_in_table(part, &view->previous, hash, id, slot)) ||
+	       guess_in_table(part, &view->main, hash, id, slot);
 }
 
 /* ---- locking ---- */
@@ -300,6 +307,8 @@ void zs_index_unlock(struct zs_locked *locked)
 	zs_bucket_unlock(locked->first);
 	if (locked->second != locked->first)
 		zs_bucket_unlock(locked->second);
+	if (locked->left)
+		zs_bucket_unlock(locked->left);
 }
 
 void zs_index_lock_table(struct zs_part *part, struct zs_table table, uint64_t hash, struct zs_locked *locked)
@@ -312,33 +321,84 @@ void zs_index_lock_table(struct zs_part *part, struct zs_table table, uint64_t h
 	p = zs_index_pair(&table, hash);
 	locked->first = p.a;
 	locked->second = p.b;
+	locked->left = NULL;
 	lock_pair(locked);
 }
 
-void zs_index_lock(struct zs_thread *thread, struct zs_part *part, uint64_t hash, struct zs_locked *locked)
+static bool is_moved(const struct zs_bucket *bucket)
+{
+	return zs_bucket_flags(bucket) & ZS_BUCKET_MOVED;
+}
+
+/* Locks the buckets of a key in this table; false if one of them has been moved to the next table. */
+static bool lock_unmoved(struct zs_part *part, struct zs_table table, uint64_t hash, struct zs_locked *locked)
+{
+	zs_index_lock_table(part, table, hash, locked);
+	if (!is_moved(locked->first) && !is_moved(locked->second))
+		return true;
+	zs_index_unlock(locked);
+	return false;
+}
+
+/*
+ * Of the two buckets in the previous table one has been moved. Locks the other one and returns it, if it has not been
+ * moved and something of this key can be there. Nothing of this key can get there any more.
+ */
+static struct zs_bucket *lock_left(struct zs_pair previous, uint64_t hash)
+{
+	struct zs_bucket *bucket = is_moved(previous.a) ? previous.b : previous.a;
+
+	if (is_moved(bucket) ||
+	    !(zs_bucket_match(bucket, zs_hash_tag(hash)) || zs_bucket_flags(bucket) & ZS_BUCKET_OVERFLOW))
+		return NULL;
+	zs_bucket_lock(bucket);
+	if (!is_moved(bucket))
+		return bucket;
+	zs_bucket_unlock(bucket);
+	return NULL;
+}
+
+void zs_index_lock(struct zs_part *part, uint64_t hash, struct zs_locked *locked)
 {
 	for (;;) {
 		const struct zs_index_view *view = zs_load_acquire(&part->view);
+		struct zs_bucket *left = NULL;
 
-		if (view->previous.count)
-			zs_resize_settle(thread, part, view, hash);
-		zs_index_lock_table(part, view->main, hash, locked);
-		if (!((zs_bucket_flags(locked->first) | zs_bucket_flags(locked->second)) & ZS_BUCKET_MOVED))
+		if (view->previous.count) {
+			struct zs_pair p = zs_index_pair(&view->previous, hash);
+
+			if (!is_moved(p.a) && !is_moved(p.b) && lock_unmoved(part, view->previous, hash, locked))
+				return;
+			left = lock_left(p, hash);
+		}
+		if (lock_unmoved(part, view->main, hash, locked)) {
+			locked->left = left;
 			return;
-		zs_index_unlock(locked);
+		}
+		if (left)
+			zs_bucket_unlock(left);
 	}
 }
 
 /* ---- working under the lock ---- */
+
+/* Whether the key may be in the overflow list. */
+static bool may_overflow(const struct zs_locked *locked)
+{
+	uint32_t flags = zs_bucket_flags(locked->first) | (locked->left ? zs_bucket_flags(locked->left) : 0);
+
+	return flags & ZS_BUCKET_OVERFLOW;
+}
 
 bool zs_index_find_locked(struct zs_locked *locked, const void *key, size_t size, struct zs_found *found)
 {
 	uint8_t tag = zs_hash_tag(locked->hash);
 
 	if (search_bucket(locked->part, locked->first, tag, key, size, found) ||
-	    search_bucket(locked->part, locked->second, tag, key, size, found))
+	    search_bucket(locked->part, locked->second, tag, key, size, found) ||
+	    (locked->left && search_bucket(locked->part, locked->left, tag, key, size, found)))
 		return true;
-	if (zs_bucket_flags(locked->first) & ZS_BUCKET_OVERFLOW)
+	if (may_overflow(locked))
 		return search_overflow(locked->part, locked->hash, key, size, found);
 	return false;
 }
@@ -365,9 +425,11 @@ bool zs_index_find_slot(struct zs_locked *locked, uint32_t id, uint32_t slot, st
 
 	found->id = id;
 	found->slot = slot;
-	if (slot_in_bucket(locked->first, tag, id, slot, found) || slot_in_bucket(locked->second, tag, id, slot, found))
+	if (slot_in_bucket(locked->first, tag, id, slot, found) ||
+	    slot_in_bucket(locked->second, tag, id, slot, found) ||
+	    (locked->left && slot_in_bucket(locked->left, tag, id, slot, found)))
 		return true;
-	if (!(zs_bucket_flags(locked->first) & ZS_BUCKET_OVERFLOW))
+	if (!may_overflow(locked))
 		return false;
 	pthread_mutex_lock(&overflow->lock);
 	for (uint32_t i = 0; i < overflow->count && !result; i++) {
@@ -495,7 +557,7 @@ void zs_index_drain_overflow(struct zs_thread *thread, struct zs_part *part)
 		pthread_mutex_unlock(&overflow->lock);
 		if (!entry.hash)
 			return;
-		zs_index_lock(thread, part, entry.hash, &locked);
+		zs_index_lock(part, entry.hash, &locked);
 		/* Twice in the index for a moment, under the lock; it is the same slot. */
 		if (zs_index_find_slot(&locked, entry.id, entry.slot, &found) && !found.bucket &&
 		    zs_index_insert(thread, &locked, entry.id, entry.slot, false))

@@ -6,7 +6,8 @@
  * buckets of their key, which also orders all writers of one key.
  *
  * Resizing (see resize.c): for a while there are two tables. An entry moves from the previous table to the main one,
- * never back; readers look in that order. A writer first moves what stands in its key's two previous buckets.
+ * never back; readers look in that order. A new entry goes to the previous table unless one of its two buckets there
+ * has been moved, and an entry is changed where it is.
  *
  * Invariants:
  *   1. An entry changes only under its bucket's odd sequence.
@@ -17,6 +18,7 @@
 #ifndef ZS_SERVER_ENGINE_INDEX_H
 #define ZS_SERVER_ENGINE_INDEX_H
 
+#include "common/key.h"
 #include "server/engine/internal.h"
 
 /* The two buckets of a key. */
@@ -49,13 +51,17 @@ struct zs_found {
 	uint32_t entry;
 };
 
-/* Both buckets of a key, locked. */
+/*
+ * Both buckets of a key, locked. While the index is resized: those of the previous table, if neither has been moved;
+ * otherwise those of the main table, and with them what is left of the two in the previous one.
+ */
 struct zs_locked {
 	struct zs_part *part;
 	struct zs_table table;
 	uint64_t hash;
 	struct zs_bucket *first;
 	struct zs_bucket *second; /* may be the same as first */
+	struct zs_bucket *left;	  /* of the previous table; NULL if nothing of this key can be there */
 };
 
 /*
@@ -74,8 +80,8 @@ void zs_index_prefetch(const struct zs_part *part, uint64_t hash);
  */
 bool zs_index_guess(const struct zs_part *part, uint64_t hash, uint32_t *id, uint32_t *slot);
 
-/* Locks the buckets of a key in the main table, moving them there first if need be. */
-void zs_index_lock(struct zs_thread *thread, struct zs_part *part, uint64_t hash, struct zs_locked *locked);
+/* Locks the buckets of a key. */
+void zs_index_lock(struct zs_part *part, uint64_t hash, struct zs_locked *locked);
 void zs_index_unlock(struct zs_locked *locked);
 
 /* As zs_index_find, under the lock. */
@@ -97,7 +103,7 @@ bool zs_index_insert(struct zs_thread *thread, struct zs_locked *locked, uint32_
 /*
  * Moves entries so that one of the key's buckets gets a free place. Takes locks of its own. False if it found no way.
  */
-bool zs_index_make_room(struct zs_thread *thread, struct zs_part *part, const struct zs_table *table, uint64_t hash);
+bool zs_index_make_room(struct zs_thread *thread, const struct zs_table *table, uint64_t hash);
 
 /* Moves some entries of the overflow list to their buckets, where there is room again. */
 void zs_index_drain_overflow(struct zs_thread *thread, struct zs_part *part);
@@ -115,36 +121,5 @@ void zs_bucket_clear_flag(struct zs_bucket *bucket, uint32_t flag);
 
 /* Locks the two buckets of a hash in one table. */
 void zs_index_lock_table(struct zs_part *part, struct zs_table table, uint64_t hash, struct zs_locked *locked);
-
-/* Whether key bytes are the same. Keys are short: a call of memcmp would cost more than the comparison. */
-static inline bool zs_bytes_equal(const void *a, const void *b, size_t size)
-{
-	const uint8_t *x = a;
-	const uint8_t *y = b;
-	uint64_t v[2], w[2];
-	uint64_t differ = 0;
-
-	if (size < 8) {
-		for (size_t i = 0; i < size; i++)
-			differ |= x[i] ^ y[i];
-		return !differ;
-	}
-	for (; size > 16; size -= 16, x += 16, y += 16) {
-		__builtin_memcpy(v, x, 16);
-		__builtin_memcpy(w, y, 16);
-		differ |= (v[0] ^ w[0]) | (v[1] ^ w[1]);
-	}
-	/* The rest, 1 to 16 bytes of at least 8: two words that may overlap. */
-	if (size < 8) {
-		x -= 8 - size;
-		y -= 8 - size;
-		size = 8;
-	}
-	__builtin_memcpy(&v[0], x, 8);
-	__builtin_memcpy(&v[1], x + size - 8, 8);
-	__builtin_memcpy(&w[0], y, 8);
-	__builtin_memcpy(&w[1], y + size - 8, 8);
-	return !(differ | (v[0] ^ w[0]) | (v[1] ^ w[1]));
-}
 
 #endif

@@ -97,15 +97,16 @@ enum zs_errand {
 	ZS_ERRAND_EVICT,  /* the policy decides about the rest */
 };
 
-#define ZS_RESIDENTS_STEP 8
+#define ZS_RESIDENTS_AHEAD 8
 
-/* The objects of a slab, a few at a time; see move.h. */
+/* The objects of a slab, one after the other; see move.h. */
 struct zs_residents {
-	bool all;      /* also those whose live bit was cleared by a drop */
-	uint32_t next; /* slot to look at next */
+	bool all;	/* also those whose live bit was cleared by a drop */
+	uint32_t next;	/* slot to look at next */
+	uint32_t first; /* of those listed, a ring */
 	uint32_t count;
-	uint8_t slots[ZS_RESIDENTS_STEP];
-	uint64_t hashes[ZS_RESIDENTS_STEP];
+	uint8_t slots[ZS_RESIDENTS_AHEAD];
+	uint64_t hashes[ZS_RESIDENTS_AHEAD];
 };
 
 struct zs_hand {
@@ -206,6 +207,16 @@ struct zs_figures {
 	int64_t entries; /* of the index */
 };
 
+/* A bucket of the previous table that a thread is about to move, and what it does next with it; see migrate.c. */
+struct zs_migration {
+	uint32_t bucket;
+	enum zs_migration_stage {
+		ZS_MIGRATION_TAKE, /* none: take one, and fetch its keys */
+		ZS_MIGRATION_LOOK, /* look where its entries go, and fetch those buckets */
+		ZS_MIGRATION_MOVE,
+	} stage;
+};
+
 struct zs_thread_part {
 	struct zs_open open[ZS_OPEN_SETS][ZS_OPEN_WAYS];
 	struct zs_figures figures;
@@ -213,6 +224,7 @@ struct zs_thread_part {
 	uint32_t mixed_size; /* running mean of mixed objects' sizes, times 16 */
 	uint8_t shapes[256]; /* how often a shape was seen lately */
 	uint32_t shapes_seen;
+	struct zs_migration migration;
 };
 
 /* X(name): counters of events, one set for each thread */
@@ -257,6 +269,7 @@ struct zs_thread {
 	struct zs_epoch_slot *slot;
 	uint64_t seed;	       /* the engine's */
 	bool want_epoch;       /* something unlinked waits for the next epoch */
+	bool wrote;	       /* since it last did upkeep */
 	uint32_t stride;       /* of the last slab read: a guess where the next object lies */
 	struct zs_shape shape; /* of the last slab read through its header */
 	uint64_t random;       /* state of a xorshift generator */
@@ -305,6 +318,9 @@ static inline struct zs_slab *zs_frame(const struct zs_part *part, uint32_t id)
 
 static inline struct zs_part *zs_part_of(const struct zs_engine *engine, uint64_t hash)
 {
+	/* One in all but the largest arenas, and that is known sooner than a product. */
+	if (__builtin_expect(engine->part_count == 1, 1))
+		return engine->parts;
 	return &engine->parts[zs_hash_partition(hash, engine->part_count)];
 }
 

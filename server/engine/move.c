@@ -16,47 +16,59 @@ static bool is_resident(const struct zs_slab *slab, bool all, uint32_t slot, str
 	       zs_slab_extent(slab, zs_load_acquire(&slab->identity), zs_load(&slab->lifetime), slot, extent);
 }
 
-static void fetch_keys(const struct zs_slab *slab, const struct zs_residents *residents)
+static void fetch_key(const struct zs_slab *slab, bool all, uint32_t slot)
 {
-	uint32_t slots = zs_identity_slots(zs_load(&slab->identity));
 	struct zs_extent extent;
 
-	for (uint32_t slot = residents->next, n = 0; slot < slots && n < ZS_RESIDENTS_STEP; slot++) {
-		if (is_resident(slab, residents->all, slot, &extent)) {
-			__builtin_prefetch((const uint8_t *)slab + extent.key);
-			n++;
-		}
-	}
+	if (slot < zs_identity_slots(zs_load(&slab->identity)) && is_resident(slab, all, slot, &extent))
+		__builtin_prefetch((const uint8_t *)slab + extent.key);
 }
 
 void zs_residents_begin(const struct zs_part *part, uint32_t id, bool all, struct zs_residents *residents)
 {
 	residents->all = all;
 	residents->next = 0;
+	residents->first = 0;
 	residents->count = 0;
-	fetch_keys(zs_frame(part, id), residents);
+	for (uint32_t slot = 0; slot < ZS_RESIDENTS_AHEAD; slot++)
+		fetch_key(zs_frame(part, id), all, slot);
 }
 
-bool zs_residents_next(const struct zs_part *part, uint32_t id, struct zs_residents *residents)
+/* Adds the next object to the list. False if there is none. */
+static bool list_one(const struct zs_part *part, const struct zs_slab *slab, struct zs_residents *r)
 {
-	const struct zs_slab *slab = zs_frame(part, id);
 	uint32_t slots = zs_identity_slots(zs_load(&slab->identity));
+	uint32_t at = (r->first + r->count) % ZS_RESIDENTS_AHEAD;
+	struct zs_extent extent;
 
-	residents->count = 0;
-	while (residents->next < slots && residents->count < ZS_RESIDENTS_STEP) {
-		uint32_t slot = residents->next++;
-		struct zs_extent extent;
-		uint64_t hash;
+	while (r->next < slots && !is_resident(slab, r->all, r->next, &extent))
+		r->next++;
+	if (r->next >= slots)
+		return false;
+	r->slots[at] = (uint8_t)r->next;
+	r->hashes[at] = zs_hash((const uint8_t *)slab + extent.key, extent.key_size, part->engine->seed);
+	r->count++;
+	zs_index_prefetch(part, r->hashes[at]);
+	fetch_key(slab, r->all, r->next + ZS_RESIDENTS_AHEAD);
+	r->next++;
+	return true;
+}
 
-		if (!is_resident(slab, residents->all, slot, &extent))
-			continue;
-		hash = zs_hash((const uint8_t *)slab + extent.key, extent.key_size, part->engine->seed);
-		zs_index_prefetch(part, hash);
-		residents->slots[residents->count] = (uint8_t)slot;
-		residents->hashes[residents->count++] = hash;
-	}
-	fetch_keys(slab, residents);
-	return residents->count > 0;
+void zs_residents_list(const struct zs_part *part, uint32_t id, struct zs_residents *residents, unsigned objects)
+{
+	while (objects && residents->count < ZS_RESIDENTS_AHEAD && list_one(part, zs_frame(part, id), residents))
+		objects--;
+}
+
+bool zs_residents_next(struct zs_residents *residents, uint32_t *slot, uint64_t *hash)
+{
+	if (!residents->count)
+		return false;
+	*slot = residents->slots[residents->first];
+	*hash = residents->hashes[residents->first];
+	residents->first = (residents->first + 1) % ZS_RESIDENTS_AHEAD;
+	residents->count--;
+	return true;
 }
 
 bool zs_end_object(struct zs_thread *thread, struct zs_part *part, uint32_t id, uint32_t slot, uint64_t hash)
@@ -65,7 +77,7 @@ bool zs_end_object(struct zs_thread *thread, struct zs_part *part, uint32_t id, 
 	struct zs_found found;
 	bool ended = false;
 
-	zs_index_lock(thread, part, hash, &locked);
+	zs_index_lock(part, hash, &locked);
 	if (zs_index_find_slot(&locked, id, slot, &found)) {
 		ended = zs_slab_end_object(thread, part, zs_frame(part, id), slot);
 		zs_index_remove(thread, &locked, &found);
@@ -77,12 +89,15 @@ bool zs_end_object(struct zs_thread *thread, struct zs_part *part, uint32_t id, 
 void zs_clean_dropped(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 {
 	struct zs_residents residents;
+	uint32_t slot;
+	uint64_t hash;
 
 	zs_residents_begin(part, id, true, &residents);
-	while (zs_residents_next(part, id, &residents)) {
-		for (uint32_t i = 0; i < residents.count; i++)
-			zs_end_object(thread, part, id, residents.slots[i], residents.hashes[i]);
-	}
+	do {
+		while (zs_residents_next(&residents, &slot, &hash))
+			zs_end_object(thread, part, id, slot, hash);
+		zs_residents_list(part, id, &residents, ZS_RESIDENTS_AHEAD);
+	} while (residents.count);
 }
 
 /* What zs_place needs to know to put this object elsewhere. False if the object has ended. */
@@ -163,7 +178,7 @@ enum zs_moved zs_move_object(struct zs_thread *thread, struct zs_part *part, uin
 	if (zs_place(thread, part, &wanted, &spot))
 		return ZS_NO_ROOM;
 	zs_slab_set_recency(spot.slab, zs_identity_slots(zs_load(&spot.slab->identity)), spot.slot, how.recency);
-	zs_index_lock(thread, part, hash, &locked);
+	zs_index_lock(part, hash, &locked);
 	done = relocate(thread, part, &locked, id, slot, &wanted, flushes, &spot);
 	zs_index_unlock(&locked);
 	if (done)

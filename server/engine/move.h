@@ -10,12 +10,13 @@
 #include "server/engine/internal.h"
 
 /*
- * Goes through the objects of a slab: zs_residents_next lists some with the hashes of their keys, until it returns
- * false. The index lines of those listed and the keys of those that come next are being fetched on return, so it pays
- * to do something else for a moment. With `all` also those whose live bit was cleared by a drop.
+ * Goes through the objects of a slab: zs_residents_list adds up to `objects` to a list, with the hashes of their keys,
+ * and zs_residents_next takes the oldest from it; false if it is empty. What is listed has its index lines on their
+ * way, so it pays to do something else before it is taken. With `all` also those whose live bit was cleared by a drop.
  */
 void zs_residents_begin(const struct zs_part *part, uint32_t id, bool all, struct zs_residents *residents);
-bool zs_residents_next(const struct zs_part *part, uint32_t id, struct zs_residents *residents);
+void zs_residents_list(const struct zs_part *part, uint32_t id, struct zs_residents *residents, unsigned objects);
+bool zs_residents_next(struct zs_residents *residents, uint32_t *slot, uint64_t *hash);
 
 enum zs_moved {
 	ZS_MOVED,

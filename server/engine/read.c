@@ -95,7 +95,7 @@ ZS_ALWAYS_INLINE bool read_slot(struct zs_thread *thread, struct zs_slab *slab, 
 	if (shape->identity != identity || shape->lifetime != shape_of_lifetime(lifetime) || slot >= shape->slots ||
 	    !zs_slab_is_live(slab, slot))
 		return false;
-	if (shape->key_size != size || !zs_bytes_equal(object, key, size))
+	if (shape->key_size != size || !zs_key_equal(object, key, size))
 		return false;
 	deadline = (zs_lifetime_base(lifetime) + zs_load(frame + shape->deadline + slot)) * shape->unit_ms;
 	if (shape->unit_ms && deadline <= zs_now(thread))

@@ -5,6 +5,7 @@
 #include "server/engine/evict.h"
 #include "server/engine/ghost.h"
 #include "server/engine/index.h"
+#include "server/engine/migrate.h"
 #include "server/engine/slab.h"
 
 /* The load that an exact fit aims at. Higher saves memory, and displacing costs more; see docs/ENGINE.md. */
@@ -16,15 +17,8 @@
 /* The share of the frames in use at which the exact fit is made. */
 #define EXACT_FIT_AT 0.60
 
-/* Slabs between two looks at the load by writers, and the buckets they move for each slab. */
+/* Slabs between two looks at the load by writers. */
 #define ASSIST_PERIOD 16
-#define ASSIST_STEP 2
-
-/* Buckets looked at to find one that has not been moved yet. */
-#define LOOKS 32
-
-/* How many buckets ahead of the move memory is fetched, in three stages. */
-#define FETCH_AHEAD 2
 
 /* Frames of a table that has rested made free in one step. */
 #define ADOPT_STEP 16
@@ -126,163 +120,6 @@ static bool start(struct zs_thread *thread, struct zs_part *part, uint32_t bucke
 	return true;
 }
 
-/* Makes the overflow entries of a bucket that is being moved findable from the new table. */
-static void move_overflow_flags(struct zs_part *part, const struct zs_index_view *view, uint32_t bucket)
-{
-	struct zs_overflow *overflow = part->overflow;
-	uint64_t hashes[sizeof(overflow->entries) / sizeof(overflow->entries[0])];
-	uint32_t count = 0;
-
-	pthread_mutex_lock(&overflow->lock);
-	for (uint32_t i = 0; i < overflow->count; i++) {
-		if (zs_hash_bucket(overflow->entries[i].hash, view->previous.count) == bucket)
-			hashes[count++] = overflow->entries[i].hash;
-	}
-	pthread_mutex_unlock(&overflow->lock);
-	for (uint32_t i = 0; i < count; i++) {
-		struct zs_bucket *b = &view->main.buckets[zs_hash_bucket(hashes[i], view->main.count)];
-
-		zs_bucket_lock(b);
-		zs_bucket_set_flag(b, ZS_BUCKET_OVERFLOW);
-		zs_bucket_unlock(b);
-	}
-}
-
-/*
- * Moving a bucket needs the keys of its entries, so it reads two lines of each one's slab: the header, which tells
- * where the key is, and the key. The two are fetched for all entries together, ahead of the move. What the entries say
- * is only a hint here: the bucket is not locked.
- */
-static void fetch_headers(const struct zs_part *part, const struct zs_bucket *bucket)
-{
-	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
-		if (zs_bucket_tag(bucket, i))
-			__builtin_prefetch(zs_frame(part, zs_bucket_slab(bucket, i)));
-	}
-}
-
-static void fetch_keys(const struct zs_part *part, const struct zs_bucket *bucket)
-{
-	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
-		uint32_t id = zs_bucket_slab(bucket, i);
-		const struct zs_slab *slab = zs_frame(part, id);
-		struct zs_extent extent;
-
-		if (zs_bucket_tag(bucket, i) && id < part->frame_count &&
-		    zs_slab_is_live(slab, zs_bucket_slot(bucket, i)) &&
-		    zs_slab_extent(slab, zs_load(&slab->identity), zs_load(&slab->lifetime), zs_bucket_slot(bucket, i),
-				   &extent))
-			__builtin_prefetch((const uint8_t *)slab + extent.key);
-	}
-}
-
-/* The hash of the key in a slot, false if there is no live object. */
-static bool hash_of_slot(const struct zs_part *part, uint32_t id, uint32_t slot, uint64_t *hash)
-{
-	const struct zs_slab *slab = zs_frame(part, id);
-	struct zs_extent extent;
-
-	if (!zs_slab_is_live(slab, slot) ||
-	    !zs_slab_extent(slab, zs_load(&slab->identity), zs_load(&slab->lifetime), slot, &extent))
-		return false;
-	*hash = zs_hash((const uint8_t *)slab + extent.key, extent.key_size, part->engine->seed);
-	return true;
-}
-
-/* Inserts into the main table an entry whose previous bucket is locked. */
-static void insert_moved(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
-			 uint64_t hash, uint32_t id, uint32_t slot)
-{
-	struct zs_locked locked;
-	bool done = false;
-
-	for (unsigned tries = 0; !done; tries++) {
-		zs_index_lock_table(part, view->main, hash, &locked);
-		done = zs_index_insert(thread, &locked, id, slot, tries >= 8);
-		zs_index_unlock(&locked);
-		if (done)
-			break;
-		zs_index_make_room(thread, part, &view->main, hash);
-		if (tries == 64) {
-			/* Neither room nor overflow: cannot be while the table has an eighth more places than entries,
-			 * but losing an entry of a cache beats losing the process. */
-			zs_slab_end_object(thread, part, zs_frame(part, id), slot);
-			break;
-		}
-	}
-}
-
-/* Moves the entries of a bucket that is locked. */
-static void move_entries(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
-			 struct zs_bucket *b)
-{
-	struct zs_figures *figures = &thread->parts[part->number]->figures;
-	uint64_t hashes[ZS_BUCKET_ENTRIES];
-	uint32_t alive = 0;
-
-	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
-		struct zs_pair pair;
-
-		if (!zs_bucket_tag(b, i) || !hash_of_slot(part, zs_bucket_slab(b, i), zs_bucket_slot(b, i), &hashes[i]))
-			continue;
-		pair = zs_index_pair(&view->main, hashes[i]);
-		__builtin_prefetch(pair.a, 1);
-		__builtin_prefetch(pair.b, 1);
-		alive |= 1u << i;
-	}
-	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
-		if (!zs_bucket_tag(b, i))
-			continue;
-		if (alive >> i & 1)
-			insert_moved(thread, part, view, hashes[i], zs_bucket_slab(b, i), zs_bucket_slot(b, i));
-		zs_bucket_set(b, i, 0, 0, 0);
-		zs_store(&figures->entries, figures->entries - 1);
-	}
-}
-
-static void settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
-		   struct zs_bucket *b)
-{
-	if (zs_bucket_flags(b) & ZS_BUCKET_MOVED)
-		return;
-	zs_bucket_lock(b);
-	if (!(zs_bucket_flags(b) & ZS_BUCKET_MOVED)) {
-		move_entries(thread, part, view, b);
-		if (zs_bucket_flags(b) & ZS_BUCKET_OVERFLOW)
-			move_overflow_flags(part, view, (uint32_t)(b - view->previous.buckets));
-		zs_bucket_set_flag(b, ZS_BUCKET_MOVED);
-		__atomic_fetch_add(&part->migrated, 1, __ATOMIC_ACQ_REL);
-	}
-	zs_bucket_unlock(b);
-}
-
-static void settle_fetched(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view,
-			   struct zs_bucket *b)
-{
-	fetch_headers(part, b);
-	fetch_keys(part, b);
-	settle(thread, part, view, b);
-}
-
-void zs_resize_settle(struct zs_thread *thread, struct zs_part *part, const struct zs_index_view *view, uint64_t hash)
-{
-	struct zs_pair p = zs_index_pair(&view->previous, hash);
-	uint8_t tag = zs_hash_tag(hash);
-
-	/*
-	 * One of the two has to be moved, because that sends readers to the main table. From then on nobody adds this
-	 * hash to the other one, so that has to be moved only if its tag is there. In this order: first the one, then
-	 * the look at the other.
-	 */
-	if (!((zs_bucket_flags(p.a) | zs_bucket_flags(p.b)) & ZS_BUCKET_MOVED))
-		settle_fetched(thread, part, view, p.a);
-	if (!(zs_bucket_flags(p.a) & ZS_BUCKET_MOVED) &&
-	    (zs_bucket_flags(p.a) & ZS_BUCKET_OVERFLOW || zs_bucket_match(p.a, tag)))
-		settle_fetched(thread, part, view, p.a);
-	if (!(zs_bucket_flags(p.b) & ZS_BUCKET_MOVED) && zs_bucket_match(p.b, tag))
-		settle_fetched(thread, part, view, p.b);
-}
-
 /* After the last bucket: one table again. Exactly one thread gets here for each resize. */
 static void finish(struct zs_thread *thread, struct zs_part *part, struct zs_index_view *view)
 {
@@ -298,45 +135,13 @@ static void finish(struct zs_thread *thread, struct zs_part *part, struct zs_ind
 	retire_view(thread, part, view);
 }
 
-/* The next bucket of the previous table that nobody has taken, or NULL; with what later ones need on its way. */
-static struct zs_bucket *take_bucket(struct zs_part *part, const struct zs_index_view *view)
-{
-	uint32_t i = zs_load(&part->migrate_next);
-	struct zs_bucket *b;
-	uint32_t left;
-
-	if (i < view->previous.count)
-		i = __atomic_fetch_add(&part->migrate_next, 1, __ATOMIC_RELAXED);
-	if (i >= view->previous.count)
-		return NULL;
-	b = &view->previous.buckets[i];
-	left = view->previous.count - i;
-	if (left > 3 * FETCH_AHEAD)
-		__builtin_prefetch(b + 3 * FETCH_AHEAD);
-	if (left > 2 * FETCH_AHEAD)
-		fetch_headers(part, b + 2 * FETCH_AHEAD);
-	if (left > FETCH_AHEAD)
-		fetch_keys(part, b + FETCH_AHEAD);
-	return b;
-}
-
-bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t count)
+bool zs_resize_step(struct zs_thread *thread, struct zs_part *part)
 {
 	struct zs_index_view *view = zs_load_acquire(&part->view);
 
 	if (!view->previous.count)
 		return false;
-	/* Those that writers have moved cost next to nothing. */
-	for (uint32_t looks = count * LOOKS; looks && count; looks--) {
-		struct zs_bucket *b = take_bucket(part, view);
-
-		if (!b)
-			break;
-		if (!(zs_bucket_flags(b) & ZS_BUCKET_MOVED)) {
-			settle(thread, part, view, b);
-			count--;
-		}
-	}
+	zs_migrate_step(thread, part, view);
 	if (zs_load_acquire(&part->migrated) == view->previous.count) {
 		uint32_t all = view->previous.count;
 
@@ -346,7 +151,7 @@ bool zs_resize_step(struct zs_thread *thread, struct zs_part *part, uint32_t cou
 		return false;
 	}
 	/* All are taken but not all moved: somebody is at it, or had an old view. Look again from the start. */
-	if (count && zs_load(&part->migrate_next) >= view->previous.count)
+	if (zs_load(&part->migrate_next) >= view->previous.count)
 		zs_store(&part->migrate_next, 0);
 	return true;
 }
@@ -391,7 +196,8 @@ void zs_resize_reclaim(struct zs_part *part)
 /* How many buckets fit the objects that will be there when the memory is full. */
 static uint32_t exact_fit(const struct zs_part *part, int64_t entries)
 {
-	double slabs = part->slabs_used ? part->slabs_used : 1;
+	uint32_t used = zs_load(&part->slabs_used);
+	double slabs = used ? used : 1;
 	double per_slab = (double)entries / slabs;
 	double per_bucket = ZS_BUCKET_ENTRIES * TARGET_LOAD;
 	uint32_t per_frame = ZS_BUCKETS_PER_FRAME;
@@ -444,7 +250,6 @@ void zs_resize_assist(struct zs_thread *thread, struct zs_part *part)
 {
 	if (zs_load(&part->slabs_used) % ASSIST_PERIOD == 0)
 		zs_resize_check(thread, part);
-	zs_resize_step(thread, part, ASSIST_STEP);
 }
 
 bool zs_resize_is_table(struct zs_part *part, uint32_t id)

@@ -9,12 +9,15 @@
 #include "server/engine/resize.h"
 #include "server/engine/slab.h"
 
-/* What is done between two looks at the clock, beside up to ZS_RESIDENTS_STEP objects: a microsecond or two. */
-#define SWEEP_STEP 1024 /* frames looked at */
-#define RESIZE_STEP 2	/* buckets moved */
+/* What is done between two looks at the clock: less than a microsecond. */
+#define SWEEP_STEP 256 /* frames looked at */
+#define HAND_STEP 2    /* objects of the slab in hand */
 
 /* Steps between two rounds of what is only looked at. */
 #define STEPS_MAX 64
+
+/* The budget of a worker that has little to do, or that has answered few requests since the last time. */
+#define SHORT_BUDGET_US 8
 
 /*
  * A round this late (the machine was suspended) visits all slabs with a time, because times are kept modulo 4.6 hours.
@@ -99,7 +102,7 @@ static bool sweep_step(struct zs_thread *thread, struct zs_part *part)
 static bool hand_step(struct zs_thread *thread, struct zs_part *part)
 {
 	if (!zs_hand_is_empty(&part->hand)) {
-		zs_hand_go_on(thread, part, &part->hand);
+		zs_hand_go_on(thread, part, &part->hand, HAND_STEP);
 		return true;
 	}
 	/* In turn, so that neither has to wait for ever. */
@@ -126,21 +129,34 @@ static void note_step(struct zs_thread *thread, uint64_t ns)
 /* Works on one partition until `end_ns`, at least one step. True if there is more to do at once. */
 static bool work(struct zs_thread *thread, struct zs_part *part, uint64_t *now_ns, uint64_t end_ns)
 {
+	uint64_t step_ns = 0;
 	bool more = true;
 
 	zs_slab_reclaim(part);
 	zs_resize_reclaim(part);
 	zs_resize_check(thread, part);
 	zs_index_drain_overflow(thread, part);
-	for (unsigned i = 0; more && i < STEPS_MAX && (i == 0 || *now_ns < end_ns); i++) {
+	for (unsigned i = 0; more && i < STEPS_MAX && (i == 0 || *now_ns + step_ns / 2 < end_ns); i++) {
 		uint64_t before = *now_ns;
 
 		more = hand_step(thread, part);
 		*now_ns = zs_clock_ns(thread->engine->clock);
-		note_step(thread, *now_ns - before);
+		step_ns = *now_ns - before;
+		note_step(thread, step_ns);
 	}
 	zs_slab_close_batch(thread, part);
 	return more;
+}
+
+void zs_upkeep_assist(struct zs_thread *thread, struct zs_part *part)
+{
+	thread->wrote = true;
+	if (zs_hand_is_empty(&part->hand) || zs_load(&part->upkeep_busy) ||
+	    __atomic_exchange_n(&part->upkeep_busy, 1, __ATOMIC_ACQUIRE))
+		return;
+	if (!zs_hand_is_empty(&part->hand))
+		zs_hand_go_on(thread, part, &part->hand, 1);
+	zs_store_release(&part->upkeep_busy, 0);
 }
 
 /*
@@ -163,11 +179,15 @@ bool zs_thread_upkeep(struct zs_thread *thread, unsigned budget_us)
 	bool resizing = false;
 	bool more;
 
+	/* In a short round between writes one step is enough: writes see to the slab in hand, it finds the next one. */
+	if (thread->wrote && budget_us <= SHORT_BUDGET_US)
+		end_ns = now_ns;
+	thread->wrote = false;
 	zs_thread_quiesce(thread);
 	seal_over(thread);
 	/* Resizing is in no hurry, and writers help: a little each time, and an idle thread calls again at once. */
 	for (uint32_t p = 0; p < engine->part_count; p++)
-		resizing |= zs_resize_step(thread, &engine->parts[p], RESIZE_STEP);
+		resizing |= zs_resize_step(thread, &engine->parts[p]);
 	do {
 		more = false;
 		for (uint32_t p = 0; p < engine->part_count; p++) {

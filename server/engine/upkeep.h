@@ -11,6 +11,12 @@
 
 #include "server/engine/internal.h"
 
+/*
+ * A writer's share: an object of the slab in hand, if there is one. What makes work pays for it, a little each time,
+ * and upkeep is left with finding the slabs.
+ */
+void zs_upkeep_assist(struct zs_thread *thread, struct zs_part *part);
+
 /* Visits one slab that is due, looking through all of them once if need be; for when slabs were just dropped. */
 bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part);
 

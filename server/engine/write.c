@@ -190,7 +190,7 @@ static int increment_in_place(struct zs_change *c, int64_t delta, int64_t *resul
 	struct zs_found found;
 	int error = 1;
 
-	zs_index_lock(c->thread, c->part, c->hash, &locked);
+	zs_index_lock(c->part, c->hash, &locked);
 	if (zs_index_find_locked(&locked, c->key, c->key_size, &found) && zs_found_is_counter(&found) &&
 	    !zs_is_expired(c->thread, &found)) {
 		uint64_t *word = (uint64_t *)(void *)((uint8_t *)found.slab + found.extent.value);
@@ -277,7 +277,7 @@ static bool refresh_in_place(struct zs_change *c, uint64_t deadline)
 	if (!unit || !deadline || unit > zs_unit_for(zs_left(c->thread, deadline)) ||
 	    !zs_deadline_byte(c->found.lifetime, deadline, &byte))
 		return false;
-	zs_index_lock(c->thread, c->part, c->hash, &locked);
+	zs_index_lock(c->part, c->hash, &locked);
 	if (zs_change_holds(c, &locked)) {
 		uint8_t *frame = (uint8_t *)c->found.slab;
 		uint32_t at = zs_deadline_offset(zs_lifetime_kind(c->found.lifetime),
