@@ -46,18 +46,32 @@ static void push_sparse(struct zs_part *part, uint32_t id)
 	zs_store(&part->sparse_count, part->sparse_count + 1);
 }
 
+static void leave_to_sweep(struct zs_part *part, uint32_t id)
+{
+	zs_store(&part->due[id], zs_due_tick(zs_clock_ms(part->engine->clock)));
+	zs_store(&part->sparse_left, 1);
+}
+
 void zs_evict_note_sparse(struct zs_part *part, uint32_t id)
 {
+	bool pushed = false;
+
 	if (zs_load(&part->sparse_count) >= ZS_SPARSE_RING) {
-		zs_store(&part->due[id], zs_due_tick(zs_clock_ms(part->engine->clock))); /* the sweep finds it */
+		leave_to_sweep(part, id);
 		return;
 	}
 	if (zs_fetch_or(&zs_frame(part, id)->lifetime, ZS_SLAB_SPARSE) & ZS_SLAB_SPARSE)
 		return;
 	pthread_mutex_lock(&part->lock);
-	if (part->sparse_count < ZS_SPARSE_RING)
+	if (part->sparse_count < ZS_SPARSE_RING) {
 		push_sparse(part, id);
+		pushed = true;
+	}
 	pthread_mutex_unlock(&part->lock);
+	if (pushed)
+		return;
+	zs_fetch_and(&zs_frame(part, id)->lifetime, ~ZS_SLAB_SPARSE);
+	leave_to_sweep(part, id);
 }
 
 static uint32_t available_soon(const struct zs_part *part)

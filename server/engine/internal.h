@@ -144,6 +144,7 @@ struct zs_part {
 	uint32_t sparse[ZS_SPARSE_RING];
 	uint32_t sparse_first;
 	uint32_t sparse_count;
+	uint32_t sparse_left; /* 1: the ring had no room for some, so the sweep is to find them */
 	struct zs_index_view *retired;
 	uint32_t resizes;
 	bool exact_fit_done;

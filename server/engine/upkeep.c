@@ -71,12 +71,33 @@ bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part)
 	return false;
 }
 
+/* Whether a round is over and the next one not to begin yet: when room is short, sparse slabs are looked for at once.
+ */
+static bool sweep_rests(struct zs_thread *thread, struct zs_part *part)
+{
+	if (zs_load(&part->sweep_next) < part->frame_count)
+		return false;
+	if (zs_now(thread) - part->sweep_started_ms < SWEEP_PERIOD_MS &&
+	    !(zs_load(&part->sparse_left) && zs_evict_is_short(part)))
+		return true;
+	part->sweep_all = part->sweep_started_ms && zs_now(thread) - part->sweep_started_ms > SWEEP_LATE_MS;
+	part->sweep_started_ms = zs_now(thread);
+	zs_store(&part->sparse_left, 0);
+	zs_store(&part->dropped, 0);
+	zs_store(&part->sweep_next, 0);
+	return false;
+}
+
 bool zs_upkeep_expire_one(struct zs_thread *thread, struct zs_part *part)
 {
 	struct zs_hand hand = { .errand = ZS_ERRAND_NONE };
 
-	if (zs_load(&part->sweep_next) >= part->frame_count)
-		return false;
+	if (zs_load(&part->sweep_next) >= part->frame_count) {
+		if (!zs_load(&part->sparse_left))
+			return false;
+		zs_store(&part->sparse_left, 0);
+		zs_store(&part->sweep_next, 0);
+	}
 	sweep(thread, part, &hand);
 	return !zs_hand_is_empty(&hand) && zs_hand_complete(thread, part, &hand);
 }
@@ -86,14 +107,8 @@ bool zs_upkeep_expire_one(struct zs_thread *thread, struct zs_part *part)
 /* False if the round of the sweep is over, and the next one not yet due. */
 static bool sweep_step(struct zs_thread *thread, struct zs_part *part)
 {
-	if (zs_load(&part->sweep_next) >= part->frame_count) {
-		if (zs_now(thread) - part->sweep_started_ms < SWEEP_PERIOD_MS)
-			return false;
-		part->sweep_all = part->sweep_started_ms && zs_now(thread) - part->sweep_started_ms > SWEEP_LATE_MS;
-		part->sweep_started_ms = zs_now(thread);
-		zs_store(&part->dropped, 0);
-		zs_store(&part->sweep_next, 0);
-	}
+	if (sweep_rests(thread, part))
+		return false;
 	sweep(thread, part, &part->hand);
 	return true;
 }
@@ -171,12 +186,23 @@ static void seal_over(struct zs_thread *thread)
 		zs_place_seal(thread, &thread->engine->parts[p], false);
 }
 
+/* A step of each resize that is going on. True if there is one. */
+static bool resize_all(struct zs_thread *thread)
+{
+	struct zs_engine *engine = thread->engine;
+	bool resizing = false;
+
+	for (uint32_t p = 0; p < engine->part_count; p++)
+		resizing |= zs_resize_step(thread, &engine->parts[p]);
+	return resizing;
+}
+
 bool zs_thread_upkeep(struct zs_thread *thread, unsigned budget_us)
 {
 	struct zs_engine *engine = thread->engine;
 	uint64_t now_ns = zs_clock_ns(engine->clock);
 	uint64_t end_ns = now_ns + (uint64_t)budget_us * 1000;
-	bool resizing = false;
+	bool resizing;
 	bool more;
 
 	/* In a short round between writes one step is enough: writes see to the slab in hand, it finds the next one. */
@@ -185,9 +211,7 @@ bool zs_thread_upkeep(struct zs_thread *thread, unsigned budget_us)
 	thread->wrote = false;
 	zs_thread_quiesce(thread);
 	seal_over(thread);
-	/* Resizing is in no hurry, and writers help: a little each time, and an idle thread calls again at once. */
-	for (uint32_t p = 0; p < engine->part_count; p++)
-		resizing |= zs_resize_step(thread, &engine->parts[p]);
+	resizing = resize_all(thread);
 	do {
 		more = false;
 		for (uint32_t p = 0; p < engine->part_count; p++) {
@@ -201,5 +225,10 @@ bool zs_thread_upkeep(struct zs_thread *thread, unsigned budget_us)
 		}
 		zs_groups_reclaim(engine);
 	} while (more && now_ns < end_ns);
+	/* Resizing is in no hurry, and writers help; but two tables take room, so what time is left is for it. */
+	while (resizing && !more && now_ns < end_ns) {
+		resizing = resize_all(thread);
+		now_ns = zs_clock_ns(engine->clock);
+	}
 	return more || resizing;
 }
