@@ -218,6 +218,8 @@ static void test_many(struct test *t)
 	uint64_t pinned = node_pins_kb(t);
 	uint64_t each;
 
+	if (!t->count)
+		fail("there must be a session at least");
 	for (unsigned i = 0; i < t->count; i++) {
 		attach_well(t, &t->peers[i]);
 		if (zs_clock_ms(clock) - renewed_ms < LEASE_MS)
@@ -258,8 +260,6 @@ int main(int argc, char **argv)
 	t.address.sin_port = htons((uint16_t)atoi(argv[1]));
 	t.count = (unsigned)atoi(argv[2]);
 	t.pid = atoi(argv[3]);
-	if (!t.count)
-		fail("there must be a session at least");
 	if (!address || inet_pton(AF_INET, address, &t.address.sin_addr) != 1)
 		fail("ZS_RDMA_ADDRESS is not the address of an RDMA device");
 	setvbuf(stdout, NULL, _IOLBF, 0);
