@@ -216,34 +216,35 @@ static void test_many(struct test *t)
 	const struct zs_clock *clock = zs_clock_system();
 	uint64_t renewed_ms = zs_clock_ms(clock);
 	uint64_t pinned = node_pins_kb(t);
+	const unsigned count = t->count;
 	uint64_t each;
 
-	if (!t->count)
+	if (!count)
 		fail("there must be a session at least");
-	for (unsigned i = 0; i < t->count; i++) {
+	for (unsigned i = 0; i < count; i++) {
 		attach_well(t, &t->peers[i]);
 		if (zs_clock_ms(clock) - renewed_ms < LEASE_MS)
 			continue;
 		renew(t, i + 1);
 		renewed_ms = zs_clock_ms(clock);
 	}
-	renew(t, t->count);
+	renew(t, count);
 	if (!peer_open(more, t->rdma, &t->address) || !strstr(more->why, "as many connections as it may have"))
 		fail("one session more than allowed: %s", more->why);
-	renew(t, t->count);
-	for (unsigned i = 0; i < t->count; i++) {
+	renew(t, count);
+	for (unsigned i = 0; i < count; i++) {
 		if (!can_read(t, &t->peers[i]))
-			fail("session %u of %u cannot read: %s", i, t->count, t->peers[i].why);
+			fail("session %u of %u cannot read: %s", i, count, t->peers[i].why);
 	}
-	each = (node_pins_kb(t) - pinned) * 1024 / t->count;
+	each = (node_pins_kb(t) - pinned) * 1024 / count;
 	/* The node's buffers for messages are there before. */
 	if (peer_ask(&t->peers[0], "INFO memory", 40) || !strstr(t->peers[0].text, "zs_rdma_pinned_bytes:"))
 		fail("INFO memory: got %s", t->peers[0].text);
-	each += strtoull(strstr(t->peers[0].text, "zs_rdma_pinned_bytes:") + 21, NULL, 10) / t->count;
-	printf("%u sessions, %" PRIu64 " bytes pinned for each\n", t->count, each);
+	each += strtoull(strstr(t->peers[0].text, "zs_rdma_pinned_bytes:") + 21, NULL, 10) / count;
+	printf("%u sessions, %" PRIu64 " bytes pinned for each\n", count, each);
 	if (each > PINNED_MAX)
 		fail("that is too much");
-	for (unsigned i = 0; i < t->count; i++)
+	for (unsigned i = 0; i < count; i++)
 		peer_close(&t->peers[i]);
 }
 
