@@ -388,9 +388,16 @@ static int look(struct zslab *client, uint64_t until_ns)
 	return ZSLAB_OK;
 }
 
-int zs_turn_if_due(struct zslab *client)
+int zs_turn_if_due(struct zslab *client, uint64_t *now_ns)
 {
-	return zs_now() - client->looked_ns >= LOOK_NS ? zs_turn(client, 0) : ZSLAB_OK;
+	int status;
+
+	*now_ns = zs_now();
+	if (*now_ns - client->looked_ns < LOOK_NS)
+		return ZSLAB_OK;
+	status = zs_turn(client, 0);
+	*now_ns = zs_now();
+	return status;
 }
 
 int zs_turn(struct zslab *client, uint64_t until_ns)

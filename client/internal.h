@@ -134,8 +134,9 @@ void zs_expire(struct zslab *client, uint64_t now_ns);
  */
 int zs_turn(struct zslab *client, uint64_t until_ns);
 
-/* A turn without a wait, now and then, for those who do without one: leases want to be renewed. */
-int zs_turn_if_due(struct zslab *client);
+/* A turn without a wait, now and then, for those who do without one: leases want to be renewed. *now_ns: the time then.
+ */
+int zs_turn_if_due(struct zslab *client, uint64_t *now_ns);
 
 /* zslab_submit without the guard. */
 int zs_submit(struct zslab *client, struct zslab_op *op, enum zs_op_state state);

@@ -119,7 +119,7 @@ static const void *next_key(const struct zs_reading *reading, size_t *size)
 }
 
 /* Begins the next read of the first reading that has one left. */
-static void begin_one(struct zs_node *node)
+static void begin_one(struct zs_node *node, uint64_t now_ns)
 {
 	struct zs_readings *r = &node->rdma.readings;
 	struct zs_reading *reading = r->first;
@@ -139,7 +139,7 @@ static void begin_one(struct zs_node *node)
 		if (!r->first)
 			r->end = &r->first;
 	}
-	zs_rdma_reader_start(node->rdma.reader, get, key, key_size);
+	zs_rdma_reader_start(node->rdma.reader, get, key, key_size, now_ns);
 	if (get->status != ZS_STEPS_FETCH)
 		settle(node, get);
 }
@@ -147,9 +147,13 @@ static void begin_one(struct zs_node *node)
 static void begin_more(struct zs_node *node)
 {
 	struct zs_readings *r = &node->rdma.readings;
+	uint64_t now_ns;
 
+	if (!r->first || !r->spare)
+		return;
+	now_ns = zs_now();
 	while (r->first && r->spare)
-		begin_one(node);
+		begin_one(node, now_ns);
 }
 
 void zs_readings_begin(struct zs_node *node, struct zslab_op *op, struct zs_share share)
@@ -182,7 +186,7 @@ void zs_readings_over(void *context, struct zs_rdma_get *get)
 }
 
 bool zs_readings_get(struct zs_node *node, const void *key, size_t key_size, void *buffer, size_t buffer_size,
-		     size_t *size, int *status)
+		     size_t *size, int *status, uint64_t now_ns)
 {
 	struct zs_readings *r = &node->rdma.readings;
 	struct zs_rdma_get *get = r->spare;
@@ -192,7 +196,7 @@ bool zs_readings_get(struct zs_node *node, const void *key, size_t key_size, voi
 		return false;
 	r->spare = get->next;
 	r->under_way++;
-	zs_rdma_reader_start(node->rdma.reader, get, key, key_size);
+	zs_rdma_reader_start(node->rdma.reader, get, key, key_size, now_ns);
 	zs_adapter_await(&node->client->adapter, get);
 	if (get->status == ZS_STEPS_FETCH) {
 		zs_rdma_reader_abandon(get);

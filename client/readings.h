@@ -34,10 +34,11 @@ void zs_readings_begin(struct zs_node *node, struct zslab_op *op, struct zs_shar
 
 /*
  * Reads a key for somebody who waits, without an operation, and looks for a short time whether it is over. True: the
- * value is there, *status is ZSLAB_OK or ZSLAB_ESMALL. False: the node has to be asked. Only while attached.
+ * value is there, *status is ZSLAB_OK or ZSLAB_ESMALL. False: the node has to be asked. Only while attached. `now_ns`
+ * was read lately.
  */
 bool zs_readings_get(struct zs_node *node, const void *key, size_t key_size, void *buffer, size_t buffer_size,
-		     size_t *size, int *status);
+		     size_t *size, int *status, uint64_t now_ns);
 
 /* For the reader's events: a get is over. `node` is the context. */
 void zs_readings_over(void *node, struct zs_rdma_get *get);

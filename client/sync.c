@@ -44,6 +44,7 @@ static bool read_here(struct zslab *client, const void *key, size_t key_size, vo
 		      size_t *size, int *status, enum zs_op_state *state)
 {
 	struct zs_node *node;
+	uint64_t now_ns;
 	bool found = false;
 
 	*state = ZS_OP_FLYING_SYNC;
@@ -52,8 +53,8 @@ static bool read_here(struct zslab *client, const void *key, size_t key_size, vo
 	node = &client->nodes[zs_topology_node(&client->topology, key, key_size)];
 	if (node->shm.attached)
 		found = zs_shm_get(node, key, key_size, buffer, buffer_size, size, status);
-	else if (node->rdma.attached && zs_turn_if_due(client) == ZSLAB_OK && node->rdma.attached)
-		found = zs_readings_get(node, key, key_size, buffer, buffer_size, size, status);
+	else if (node->rdma.attached && zs_turn_if_due(client, &now_ns) == ZSLAB_OK && node->rdma.attached)
+		found = zs_readings_get(node, key, key_size, buffer, buffer_size, size, status, now_ns);
 	else
 		return false;
 	*state = ZS_OP_FLYING_ASK;

@@ -38,7 +38,8 @@ void *zs_landing_take(struct zs_landing *landing, size_t size)
 
 	assert(size && size <= ZS_LANDING_MAX);
 	for (unsigned word = 0; word < ZS_LANDING_WORDS; word++) {
-		uint64_t runs = runs_of(~landing->used[word], count);
+		/* A word of which nothing is used is what a reader of one key at a time meets. */
+		uint64_t runs = landing->used[word] ? runs_of(~landing->used[word], count) : 1;
 		unsigned first;
 
 		if (!runs)

@@ -19,7 +19,7 @@
 #define COMPLETIONS_AT_A_TIME 256u
 
 /* Nor does every pump read the clock: who spins has done so a moment ago. */
-#define PUMPS_PER_CLOCK 4u
+#define PUMPS_PER_CLOCK 16u
 
 #define NEVER UINT64_MAX
 

@@ -183,12 +183,13 @@ void zs_rdma_memory_remove(struct zs_rdma_memory *memory);
 
 /*
  * Posts READs of the target into the memory, in this order and at once; addresses count from the target's first byte.
- * `read` names them to the handler's `done`, which comes once for all. ZS_OK; ZS_EAGAIN if that many are not free;
- * ZS_EINVAL if one leaves the target or the memory; ZS_EPROTO if the connection is not ready (any more). Only after
- * ZS_OK will `done` be called.
+ * `read` names them to the handler's `done`, which comes once for all. The time that they may take counts from `now_ns`
+ * of the endpoint's clock, which the caller has read lately. ZS_OK; ZS_EAGAIN if that many are not free; ZS_EINVAL if
+ * one leaves the target or the memory; ZS_EPROTO if the connection is not ready (any more). Only after ZS_OK will
+ * `done` be called.
  */
 int zs_rdma_read(struct zs_rdma_connection *connection, const struct zs_rdma_memory *memory,
-		 const struct zs_fetch *reads, unsigned count, void *read);
+		 const struct zs_fetch *reads, unsigned count, void *read, uint64_t now_ns);
 
 /* ---- both ---- */
 

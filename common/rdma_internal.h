@@ -199,9 +199,9 @@ struct zs_rdma_connection *zs_rdma_of_number(const struct zs_rdma *rdma, uint32_
 
 /*
  * Takes note of requests that are to be posted now, and names the one that is signalled. The caller has seen that there
- * is room. Their deadline is the endpoint's.
+ * is room. The time that the endpoint gives them counts from `now_ns`.
  */
-uint64_t zs_rdma_request_begin(struct zs_rdma_connection *connection, struct zs_rdma_request request);
+uint64_t zs_rdma_request_begin(struct zs_rdma_connection *connection, struct zs_rdma_request request, uint64_t now_ns);
 
 /* They could not be posted. The connection is broken with the next pump. */
 void zs_rdma_request_failed(struct zs_rdma_connection *connection);

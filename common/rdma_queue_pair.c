@@ -128,7 +128,8 @@ static int bind_window(struct zs_rdma_connection *c)
 	if (!c->window)
 		return ZS_ESYS;
 	c->target.rkey = ibv_inc_rkey(c->window->rkey);
-	request.wr_id = zs_rdma_request_begin(c, (struct zs_rdma_request){ .kind = ZS_RDMA_BIND });
+	request.wr_id = zs_rdma_request_begin(c, (struct zs_rdma_request){ .kind = ZS_RDMA_BIND },
+					      zs_clock_ns(c->rdma->options.clock));
 	request.bind_mw.mw = c->window;
 	request.bind_mw.rkey = c->target.rkey;
 	request.bind_mw.bind_info = (struct ibv_mw_bind_info){ arena, (uintptr_t)c->rdma->offer.arena,

@@ -51,7 +51,7 @@ void zs_rdma_reader_release(struct zs_rdma_get *get)
 }
 
 /* Posts what the machine asks for. False: there is no room for it now. */
-static bool post(struct zs_rdma_reader *r, struct zs_rdma_get *get)
+static bool post(struct zs_rdma_reader *r, struct zs_rdma_get *get, uint64_t now_ns)
 {
 	struct zs_steps *steps = &get->steps;
 	int error;
@@ -61,7 +61,7 @@ static bool post(struct zs_rdma_reader *r, struct zs_rdma_get *get)
 	if (!get->landing)
 		return false;
 	zs_steps_land(steps, get->landing);
-	error = zs_rdma_read(r->connection, r->memory, steps->fetches, steps->fetch_count, get);
+	error = zs_rdma_read(r->connection, r->memory, steps->fetches, steps->fetch_count, get, now_ns);
 	if (!error) {
 		r->reads += steps->fetch_count;
 		return true;
@@ -80,11 +80,11 @@ static void wait_to_post(struct zs_rdma_reader *r, struct zs_rdma_get *get)
 	r->end = &get->next;
 }
 
-static void post_or_wait(struct zs_rdma_reader *r, struct zs_rdma_get *get)
+static void post_or_wait(struct zs_rdma_reader *r, struct zs_rdma_get *get, uint64_t now_ns)
 {
 	if (r->state != ZS_RDMA_READER_READY || get->abandoned)
 		get->status = zs_steps_cancel(&get->steps);
-	else if (r->first || !post(r, get))
+	else if (r->first || !post(r, get, now_ns))
 		wait_to_post(r, get);
 }
 
@@ -101,6 +101,7 @@ static void end_get(struct zs_rdma_reader *r, struct zs_rdma_get *get)
 static bool post_waiting(struct zs_rdma_reader *r, struct zs_rdma_get *get)
 {
 	struct zs_steps *steps = &get->steps;
+	uint64_t now_ns = zs_clock_ns(r->clock);
 
 	if (r->state != ZS_RDMA_READER_READY || get->abandoned) {
 		get->status = zs_steps_cancel(steps);
@@ -108,8 +109,8 @@ static bool post_waiting(struct zs_rdma_reader *r, struct zs_rdma_get *get)
 	}
 	/* If nothing of it was read yet, it begins only now: the wait does not count. */
 	if (steps->round_trips == 1)
-		get->status = zs_steps_start(steps, steps->remote, steps->key, steps->key_size, zs_clock_ns(r->clock));
-	return get->status != ZS_STEPS_FETCH || post(r, get);
+		get->status = zs_steps_start(steps, steps->remote, steps->key, steps->key_size, now_ns);
+	return get->status != ZS_STEPS_FETCH || post(r, get, now_ns);
 }
 
 /* Posts those that wait, as far as there is room. Without a connection they are over. */
@@ -138,22 +139,23 @@ static void get_done(struct zs_rdma_reader *r, struct zs_rdma_get *get, bool ok)
 	}
 	if (get->status == ZS_STEPS_FETCH) {
 		zs_rdma_reader_release(get);
-		post_or_wait(r, get);
+		post_or_wait(r, get, now_ns);
 	}
 	if (get->status != ZS_STEPS_FETCH)
 		end_get(r, get);
 }
 
-void zs_rdma_reader_start(struct zs_rdma_reader *r, struct zs_rdma_get *get, const void *key, size_t key_size)
+void zs_rdma_reader_start(struct zs_rdma_reader *r, struct zs_rdma_get *get, const void *key, size_t key_size,
+			  uint64_t now_ns)
 {
 	assert(get->status != ZS_STEPS_FETCH || !get->reader);
 	zs_rdma_reader_release(get);
 	get->reader = r;
 	get->abandoned = false;
 	r->remote.span = r->under_way < FEW ? r->link.span : 0;
-	get->status = zs_steps_start(&get->steps, &r->remote, key, key_size, zs_clock_ns(r->clock));
+	get->status = zs_steps_start(&get->steps, &r->remote, key, key_size, now_ns);
 	if (get->status == ZS_STEPS_FETCH)
-		post_or_wait(r, get);
+		post_or_wait(r, get, now_ns);
 	r->under_way += get->status == ZS_STEPS_FETCH;
 }
 
@@ -191,7 +193,7 @@ static int read_frame(struct zs_rdma_reader *r, const struct zs_fetch *parts, un
 	for (unsigned i = 0; i < count; i++)
 		fetches[i] =
 		    (struct zs_fetch){ parts[i].address, parts[i].length, (uint8_t *)r->superblock + parts[i].address };
-	error = zs_rdma_read(r->connection, r->memory, fetches, count, r);
+	error = zs_rdma_read(r->connection, r->memory, fetches, count, r, zs_clock_ns(r->clock));
 	if (error) {
 		zs_landing_give(&r->pool, r->superblock, ZS_FRAME_SIZE);
 		r->superblock = NULL;

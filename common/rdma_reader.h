@@ -94,9 +94,11 @@ uint64_t zs_rdma_reader_reads(const struct zs_rdma_reader *reader);
 
 /*
  * Begins to get a key, which stays in place until the get is over; it must not be under way. May be over at once: look
- * at its status. A reader that is not ready gives ZS_STEPS_ASK, for ZS_ASK_LEASE.
+ * at its status. A reader that is not ready gives ZS_STEPS_ASK, for ZS_ASK_LEASE. `now_ns`: of the endpoint's clock,
+ * read lately.
  */
-void zs_rdma_reader_start(struct zs_rdma_reader *reader, struct zs_rdma_get *get, const void *key, size_t key_size);
+void zs_rdma_reader_start(struct zs_rdma_reader *reader, struct zs_rdma_get *get, const void *key, size_t key_size,
+			  uint64_t now_ns);
 
 /* Gives back the memory that a hit's value lies in, for which others may wait; so does the get's next start. */
 void zs_rdma_reader_release(struct zs_rdma_get *get);

@@ -24,12 +24,10 @@ void zs_rdma_expect_by(struct zs_rdma *rdma, uint64_t deadline_ns)
 		rdma->next_deadline_ns = deadline_ns;
 }
 
-uint64_t zs_rdma_request_begin(struct zs_rdma_connection *c, struct zs_rdma_request request)
+uint64_t zs_rdma_request_begin(struct zs_rdma_connection *c, struct zs_rdma_request request, uint64_t now_ns)
 {
-	const struct zs_rdma_options *options = &c->rdma->options;
-
 	assert(c->next - c->first < c->rdma->requests_max);
-	request.deadline_ns = zs_clock_ns(options->clock) + options->read_timeout_ms * UINT64_C(1000000);
+	request.deadline_ns = now_ns + c->rdma->options.read_timeout_ms * UINT64_C(1000000);
 	*request_at(c, c->next) = request;
 	zs_rdma_expect_by(c->rdma, request.deadline_ns);
 	return name_of(c, c->next++);

@@ -22,7 +22,7 @@ static void post(struct zs_rdma_connection *c, const void *data, size_t size, st
 	struct ibv_sge place = { (uintptr_t)data, (uint32_t)size, buffer ? c->rdma->device.buffers_mr->lkey : 0 };
 	struct zs_rdma_request record = { .kind = ZS_RDMA_MESSAGE, .buffer = buffer };
 	struct ibv_send_wr request = {
-		.wr_id = zs_rdma_request_begin(c, record),
+		.wr_id = zs_rdma_request_begin(c, record, zs_clock_ns(c->rdma->options.clock)),
 		.sg_list = &place,
 		.num_sge = size ? 1 : 0,
 		.opcode = IBV_WR_SEND_WITH_IMM,

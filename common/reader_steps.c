@@ -313,8 +313,6 @@ static enum zs_steps_status judge(struct zs_steps *s, uint64_t now_ns)
 		return ask(s, remote->restarted ? ZS_ASK_RESTARTED : ZS_ASK_SLOW);
 	if (s->value.deadline && s->value.deadline <= zs_remote_node_ms(remote, now_ns))
 		return ask(s, ZS_ASK_EXPIRED);
-	if (s->state != HOT && remote->locations)
-		zs_locations_store(remote->locations, s->hash, &s->location);
 	s->state = OVER;
 	s->fetch_count = 0;
 	return ZS_STEPS_HIT;
@@ -339,29 +337,38 @@ static bool is_covered(const struct zs_steps *s, uint64_t identity, uint64_t lif
 	return end <= s->header_bytes || (start >= s->slot_start && end <= s->slot_end) || start == end;
 }
 
-/* Looks at a slot of the fetched slab. True if it is the key's; then the value is filled, and where it lies. */
-static bool examine(struct zs_steps *s, const struct zs_steps_candidate *c, uint64_t identity, uint64_t lifetime)
+/* Looks at a slot of the fetched slab. True if it is the key's; then the value is filled. Says where it lies. */
+static bool examine(struct zs_steps *s, const struct zs_steps_candidate *c, uint64_t identity, uint64_t lifetime,
+		    struct zs_extent *extent)
 {
 	const struct zs_slab *slab = header_of(s);
-	struct zs_extent extent;
-	uint32_t start;
-	uint32_t end;
 
-	if (!zs_slab_extent(slab, identity, lifetime, c->slot, &extent) || !zs_slab_is_live(slab, c->slot) ||
-	    extent.key_size != s->key_size || !zs_key_equal(slab_byte(s, extent.key), s->key, s->key_size))
+	if (!zs_slab_extent(slab, identity, lifetime, c->slot, extent) || !zs_slab_is_live(slab, c->slot) ||
+	    extent->key_size != s->key_size || !zs_key_equal(slab_byte(s, extent->key), s->key, s->key_size))
 		return false;
-	range_of(&extent, lifetime, &start, &end);
-	fill_value(s, slab, identity, lifetime, c->slot, &extent);
-	s->location = (struct zs_location){
+	fill_value(s, slab, identity, lifetime, c->slot, extent);
+	return true;
+}
+
+/* Takes note of where an object was found. */
+static void remember(struct zs_steps *s, const struct zs_steps_candidate *c, uint64_t identity, uint64_t lifetime,
+		     const struct zs_extent *extent)
+{
+	struct zs_location location = {
 		.identity = identity,
 		.id = c->id,
 		.slot = c->slot,
 		.kind = (uint8_t)zs_lifetime_kind(lifetime),
 		.unit = (uint8_t)zs_lifetime_unit(lifetime),
-		.start = (uint16_t)start,
-		.size = (uint16_t)(end - start),
 	};
-	return true;
+	uint32_t start;
+	uint32_t end;
+
+	range_of(extent, lifetime, &start, &end);
+	location.start = (uint16_t)start;
+	location.size = (uint16_t)(end - start);
+	if (s->remote->locations)
+		zs_locations_store(s->remote->locations, s->hash, &location);
 }
 
 static enum zs_steps_status object_fetched(struct zs_steps *s, uint64_t now_ns)
@@ -370,6 +377,8 @@ static enum zs_steps_status object_fetched(struct zs_steps *s, uint64_t now_ns)
 	const struct zs_slab *slab = header_of(s);
 	uint64_t identity = slab->identity;
 	uint64_t lifetime = slab->lifetime;
+	struct zs_extent extent;
+	enum zs_steps_status status;
 
 	if (!s->attempts++ && s->guess.slab)
 		zs_remote_note_guess(s->remote,
@@ -379,9 +388,12 @@ static enum zs_steps_status object_fetched(struct zs_steps *s, uint64_t now_ns)
 		/* If its shape changed between the two it is another slab now. */
 		return s->attempts > 1 ? next_candidate(s) : post_shaped(s, c, identity, lifetime);
 	}
-	if (examine(s, c, identity, lifetime))
-		return judge(s, now_ns);
-	return next_candidate(s);
+	if (!examine(s, c, identity, lifetime, &extent))
+		return next_candidate(s);
+	status = judge(s, now_ns);
+	if (status == ZS_STEPS_HIT)
+		remember(s, c, identity, lifetime, &extent);
+	return status;
 }
 
 /* ---- hot ---- */
@@ -391,19 +403,30 @@ static enum zs_steps_status post_hot(struct zs_steps *s, const struct zs_locatio
 	uint32_t slots = zs_identity_slots(l->identity);
 
 	s->location = *l;
-	s->candidates[0] = (struct zs_steps_candidate){ l->id, l->slot };
 	return post_object(s, HOT, l->id, header_bytes((enum zs_slab_kind)l->kind, l->unit, slots, l->slot), l->start,
 			   (uint32_t)l->start + l->size);
+}
+
+/* Whether what was fetched by a remembered location suffices, going by the header's words. */
+static bool is_as_remembered(const struct zs_steps *s, uint64_t identity, uint64_t lifetime)
+{
+	const struct zs_location *l = &s->location;
+
+	if (identity != l->identity || zs_lifetime_unit(lifetime) != l->unit || zs_lifetime_kind(lifetime) != l->kind)
+		return false;
+	/* Of other kinds these words say where the slot is, as they did then. */
+	return l->kind != ZS_KIND_MIXED || is_covered(s, identity, lifetime, l->slot);
 }
 
 static enum zs_steps_status hot_fetched(struct zs_steps *s, uint64_t now_ns)
 {
 	const struct zs_slab *slab = header_of(s);
-	const struct zs_steps_candidate *c = &s->candidates[0];
+	const struct zs_steps_candidate c = { s->location.id, s->location.slot };
+	struct zs_extent extent;
 
 	/* The words of the header are those of the generation in which the location was remembered, or it is none. */
-	if (slab->identity == s->location.identity && is_covered(s, slab->identity, slab->lifetime, c->slot) &&
-	    examine(s, c, slab->identity, slab->lifetime))
+	if (is_as_remembered(s, slab->identity, slab->lifetime) &&
+	    examine(s, &c, slab->identity, slab->lifetime, &extent))
 		return judge(s, now_ns);
 	zs_locations_drop(s->remote->locations, s->hash);
 	return post_buckets(s, now_ns);
@@ -459,7 +482,8 @@ enum zs_steps_status zs_steps_start(struct zs_steps *steps, struct zs_remote *re
 {
 	struct zs_location location;
 
-	memset(steps, 0, sizeof(*steps));
+	steps->round_trips = 0;
+	steps->refreshed = false;
 	steps->remote = remote;
 	steps->key = key;
 	steps->key_size = (uint32_t)key_size;

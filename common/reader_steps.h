@@ -89,7 +89,7 @@ struct zs_steps {
 	struct zs_read_value value; /* of a hit */
 	const uint8_t *data;	    /* its bytes, in the memory given for the last post */
 
-	/* the machine's own */
+	/* the machine's own; what a state does not set is not looked at in it, so a read begins without clearing all */
 	struct zs_remote *remote;
 	const void *key;
 	uint32_t key_size;
@@ -105,11 +105,10 @@ struct zs_steps {
 	uint32_t attempts;	      /* posts for the present candidate */
 	struct zs_remote_shape guess; /* of its slab */
 	uint32_t sequence;	      /* of the places by which the buckets are read */
-	uint32_t buckets_read;
 	uint32_t candidate_count;
 	uint32_t candidate_next;
 	struct zs_steps_candidate candidates[ZS_STEPS_CANDIDATES];
-	struct zs_location location; /* that is being followed, or was found */
+	struct zs_location location; /* that is being followed */
 	uint32_t header_bytes;	     /* what has been fetched of a slab: [0, header_bytes) ... */
 	uint32_t slot_start;	     /* ... and [slot_start, slot_end) */
 	uint32_t slot_end;

@@ -125,7 +125,7 @@ static void read_some(struct zs_rdma_connection *c, struct input *in)
 
 	if (zs_rdma_aim(c, &target))
 		return;
-	if (!zs_rdma_read(c, &memory, &fetch, 1, landing))
+	if (!zs_rdma_read(c, &memory, &fetch, 1, landing, zs_clock_ns(zs_clock_system())))
 		require(fetch.address + fetch.length <= target.size);
 }
 

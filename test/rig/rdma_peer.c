@@ -130,7 +130,7 @@ int peer_read(struct peer *peer, const struct zs_rdma_memory *memory, void *byte
 	struct zs_fetch fetch = { 0, size, bytes };
 
 	peer->read_over = false;
-	if (!peer->connection || zs_rdma_read(peer->connection, memory, &fetch, 1, peer))
+	if (!peer->connection || zs_rdma_read(peer->connection, memory, &fetch, 1, peer, now_ns()))
 		return -1;
 	while (!peer->read_over)
 		turn(peer);

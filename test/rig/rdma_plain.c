@@ -83,7 +83,7 @@ uint64_t plain_read(struct plain *plain)
 	uint64_t began_ns = zs_clock_ns(clock);
 
 	plain->over = false;
-	if (zs_rdma_read(plain->connection, plain->memory, &fetch, 1, plain))
+	if (zs_rdma_read(plain->connection, plain->memory, &fetch, 1, plain, began_ns))
 		return 0;
 	await(plain);
 	return plain->connection ? zs_clock_ns(clock) - began_ns : 0;

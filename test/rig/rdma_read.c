@@ -247,7 +247,7 @@ static uint64_t get_still(struct client *c, unsigned key, unsigned *round_trips)
 	uint64_t began_ns = zs_clock_ns(c->clock);
 	uint64_t took_ns;
 
-	zs_rdma_reader_start(c->reader, get, name, size);
+	zs_rdma_reader_start(c->reader, get, name, size, began_ns);
 	while (get->status == ZS_STEPS_FETCH)
 		zs_rdma_pump(c->rdma);
 	took_ns = zs_clock_ns(c->clock) - began_ns;
@@ -326,7 +326,7 @@ static void begin(struct client *c, struct zs_rdma_get *get, struct expectation 
 	e->key = draw_key(&c->random);
 	e->lowest = atomic_load(&c->truth->lines[e->key].done);
 	e->began_ms = zs_clock_ms(c->clock);
-	zs_rdma_reader_start(c->reader, get, e->name, make_key(e->key, e->name));
+	zs_rdma_reader_start(c->reader, get, e->name, make_key(e->key, e->name), zs_clock_ns(c->clock));
 }
 
 static void judge(struct client *c, const struct zs_rdma_get *get, const struct expectation *e)
@@ -415,7 +415,7 @@ static void expect_failure(struct client *c, const char *when)
 	struct zs_rdma_get *get = &c->gets[0];
 	char name[KEY_MAX];
 
-	zs_rdma_reader_start(c->reader, get, name, make_key(RACE_KEYS, name));
+	zs_rdma_reader_start(c->reader, get, name, make_key(RACE_KEYS, name), zs_clock_ns(c->clock));
 	while (get->status == ZS_STEPS_FETCH)
 		zs_rdma_pump(c->rdma);
 	if (get->status != ZS_STEPS_ASK)
