@@ -34,6 +34,8 @@ void zs_channel_open(struct zs_channel *c, const struct zs_endpoint *endpoint, u
 	c->state = ZS_CHANNEL_CONNECTING;
 	c->was_ready = false;
 	c->sent = 0;
+	c->id = 0;
+	c->id_is_next = false;
 	c->deadline_ns = deadline_ns;
 	status = c->link->transport->start(c->link, endpoint, why, sizeof(why));
 	if (status)
@@ -106,12 +108,15 @@ static int refuse_greeting(const struct zs_token *token, char *why, size_t why_s
 	return ZSLAB_EPROTO;
 }
 
-/* The reply to HELLO: an array, of which only the end is of interest. */
+/* The reply to HELLO: an array of names and values, of which the id and the end are of interest. */
 static int greeting_token(struct zs_channel *c, const struct zs_token *token, char *why, size_t why_size)
 {
 	if (token->kind == ZS_TOKEN_ERROR)
 		return refuse_greeting(token, why, why_size);
 	c->greeting_left--;
+	if (c->id_is_next && token->kind == ZS_TOKEN_INTEGER && token->number > 0)
+		c->id = (uint64_t)token->number;
+	c->id_is_next = token->kind == ZS_TOKEN_BULK && token->size == 2 && !memcmp(token->text, "id", 2);
 	if (token->kind == ZS_TOKEN_ARRAY)
 		c->greeting_left += (size_t)token->number;
 	if (c->greeting_left > ZS_REPLY_ARRAY_MAX) {

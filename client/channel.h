@@ -46,6 +46,8 @@ struct zs_channel {
 	enum zs_channel_state state;
 	bool was_ready;	      /* since it was opened */
 	size_t greeting_left; /* tokens of the reply to HELLO still to come */
+	bool id_is_next;      /* of them */
+	uint64_t id;	      /* of this connection, as the node's reply says; 0: not known */
 	uint64_t deadline_ns; /* of being READY */
 	uint64_t sent;	      /* bytes that the transport took since it was opened */
 	struct zs_buffer in;

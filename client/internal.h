@@ -15,6 +15,7 @@
 #include "client/adapter.h"
 #include "client/conn_tcp.h"
 #include "client/feedback.h"
+#include "client/fence.h"
 #include "client/lane.h"
 #include "client/queue.h"
 #include "client/rdma.h"
@@ -68,6 +69,7 @@ struct zs_node {
 	struct zs_shm shm;
 	struct zs_session rdma;
 	struct zs_feedback feedback;
+	struct zs_fences fences;
 };
 
 struct zslab {

@@ -29,14 +29,43 @@ void zs_request_end(struct zs_node *node, struct zs_request *request, int status
 	zs_request_free(node->client, request);
 }
 
+void zs_request_end_unknown(const struct zs_lane *lane, struct zs_request *request, const char *why)
+{
+	struct zs_node *node = lane->node;
+
+	zs_op_explain(
+	    node->client, request->op,
+	    "outcome unknown: the connection to node %s (%s) broke after the request was sent (%s); read the key "
+	    "to see whether it was done",
+	    node->address.text, lane->name, why);
+	zs_request_end(node, request, ZSLAB_EUNKNOWN);
+}
+
+/* A write that the node may have got, or a request of whose operation, which has ended, nothing is known. */
+static bool is_in_doubt(const struct zs_lane *lane, const struct zs_request *request)
+{
+	return request->end <= lane->channel.sent && (request->op ? !zs_op_is_read(request->op) : !request->answer);
+}
+
+/* So that what the node has got of this connection is not done later than what comes after it. */
+static bool fence(struct zs_lane *lane)
+{
+	const struct zs_request *request = lane->sent.first;
+
+	while (request && !is_in_doubt(lane, request))
+		request = request->next;
+	return !request || zs_fence_note(lane->node, lane);
+}
+
 /* The connection broke before the answer: can the request be sent again? Else it ends. */
-static bool may_repeat(const struct zs_lane *lane, const struct zs_request *request, int status)
+static bool may_repeat(const struct zs_lane *lane, const struct zs_request *request, int status, bool fenced)
 {
 	if (!request->op)
 		return false;
 	if (request->end > lane->channel.sent)
 		return true; /* the node cannot have all of it */
-	return status != ZSLAB_EPROTO && request->attempts < ATTEMPTS_MAX && zs_op_is_repeatable(request->op);
+	return status != ZSLAB_EPROTO && request->attempts < ATTEMPTS_MAX && zs_op_is_repeatable(request->op) &&
+	       (fenced || zs_op_is_read(request->op));
 }
 
 static void lose_request(struct zs_lane *lane, struct zs_request *request, int status, const char *why)
@@ -50,12 +79,7 @@ static void lose_request(struct zs_lane *lane, struct zs_request *request, int s
 		zs_request_end(node, request, status);
 		return;
 	}
-	zs_op_explain(
-	    node->client, request->op,
-	    "outcome unknown: the connection to node %s (%s) broke after the request was sent (%s); read the key "
-	    "to see whether it was done",
-	    node->address.text, lane->name, why);
-	zs_request_end(node, request, ZSLAB_EUNKNOWN);
+	zs_request_end_unknown(lane, request, why);
 }
 
 void zs_lane_lose(struct zs_lane *lane, int status, const char *why)
@@ -63,13 +87,17 @@ void zs_lane_lose(struct zs_lane *lane, int status, const char *why)
 	struct zs_node *node = lane->node;
 	struct zs_queue again = { 0 };
 	struct zs_request *request;
+	bool fenced = fence(lane);
 
+	if (lane == node->lane)
+		zs_fence_ask_again(node);
 	while ((request = zs_queue_pop(&lane->sent))) {
-		if (!may_repeat(lane, request, status)) {
+		if (!may_repeat(lane, request, status, fenced)) {
 			lose_request(lane, request, status, why);
 			continue;
 		}
 		node->client->counters.repeated += request->end <= lane->channel.sent;
+		request->doubtful |= is_in_doubt(lane, request);
 		request->started = 0;
 		zs_queue_push(&again, request);
 	}

@@ -51,4 +51,7 @@ void zs_lane_expire(struct zs_lane *lane, uint64_t now_ns);
 /* Ends a request, and its operation's part in it. */
 void zs_request_end(struct zs_node *node, struct zs_request *request, int status);
 
+/* Ends a write that was sent over the lane, whose connection broke, and may have been done; `why` it did. */
+void zs_request_end_unknown(const struct zs_lane *lane, struct zs_request *request, const char *why);
+
 #endif

@@ -21,6 +21,10 @@ static void fail_waiting(struct zs_node *node, int status, const char *why)
 	struct zs_request *request;
 
 	while ((request = zs_queue_pop(&node->waiting))) {
+		if (request->doubtful) {
+			zs_request_end_unknown(&node->socket, request, why);
+			continue;
+		}
 		if (request->op)
 			zs_op_explain(node->client, request->op, "node %s (%s): %s", node->address.text,
 				      node->socket.name, why);
@@ -132,7 +136,7 @@ void zs_node_pump(struct zs_node *node, bool eager)
 		zs_channel_receive(&node->lane->channel);
 		chosen = choose_lane(node);
 	}
-	if (chosen && node->waiting.first)
+	if (chosen && node->waiting.first && zs_fence_all(node))
 		zs_lane_fill(node->lane);
 	zs_lane_flush(node->lane, eager);
 }
@@ -170,6 +174,10 @@ static void expire_waiting(struct zs_node *node, struct zs_request *request)
 {
 	int status = node->problem ? ZSLAB_EUNREACHABLE : ZSLAB_ETIMEDOUT;
 
+	if (request->doubtful) {
+		zs_request_end_unknown(node->lane, request, "and could not be repeated before the deadline");
+		return;
+	}
 	if (node->problem)
 		zs_op_explain(node->client, request->op, "node %s (%s) cannot be reached: %s; is it running there?",
 			      node->address.text, node->socket.name, node->why);

@@ -26,7 +26,8 @@ struct zs_request {
 	uint32_t items;		    /* how many are left */
 	uint32_t left;		    /* tokens of the answer still to come */
 	uint8_t attempts;
-	uint8_t started; /* a token of the answer has come */
+	uint8_t started;  /* a token of the answer has come */
+	uint8_t doubtful; /* a write that was sent before, over a connection that broke: it may have been done */
 };
 
 struct zs_queue {

@@ -25,7 +25,10 @@
  *
  * REPETITION. When a connection breaks, what had been sent is repeated over a new one only if that is harmless: reads,
  * deletes, and writes without condition and without reading the old value. Everything else ends with ZSLAB_EUNKNOWN: it
- * was done or it was not. A repeated delete may say ZSLAB_ENOTFOUND although its first attempt found the key.
+ * was done or it was not. A repeated delete may say ZSLAB_ENOTFOUND although its first attempt found the key. Before
+ * anything is sent over the new connection the node is told to end the old one (ZS.FENCE), so nothing that it had got
+ * over that one is done later. A node that does not know the command: writes are not repeated but end with
+ * ZSLAB_EUNKNOWN.
  *
  * ORDER. Operations of one handle on one key are done in the order in which they were submitted, with one exception: a
  * read from a node's memory may come before or after the writes of the same key that are under way with it.

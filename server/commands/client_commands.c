@@ -220,6 +220,8 @@ static void kill_one(void *context, struct zs_client *client)
 		killing->self = true;
 		return;
 	}
+	if (client->kill)
+		return;
 	client->kill = true;
 	client->worker->kills = true;
 	zs_loop_wake(client->worker->loop);
@@ -307,6 +309,42 @@ static int handle_kill(struct zs_call *call)
 			return ZS_OK;
 	}
 	zs_reply_integer(call->reply, (int64_t)kill_clients(call, &filter));
+	return ZS_OK;
+}
+
+/* ---- ZS.FENCE ---- */
+
+/* Ends it at once if it is of the worker that we run in. Its list is ours to walk. */
+static void close_neighbour(struct zs_worker *worker, uint64_t id)
+{
+	struct zs_client *c = worker->clients;
+
+	while (c && c->id != id)
+		c = c->next;
+	if (c)
+		zs_client_close(c);
+}
+
+/*
+ * ZS.FENCE client-id: ends that connection. After the answer nothing is done that has come over it: a client is off its
+ * worker's list when its last command is over. Until then the call waits, and only its own connection with it.
+ */
+int zs_handle_fence(struct zs_call *call)
+{
+	struct filter filter = { .ids = &call->argv[1], .ids_count = 1 };
+	uint64_t id;
+
+	if (!parse_number_above_0(call, &call->argv[1], "client-id", &id))
+		return ZS_OK;
+	if (id == call->client->id) {
+		zs_reply_error(call->reply, "ERR ZS.FENCE is for another connection, %llu is this one",
+			       (unsigned long long)id);
+		return ZS_OK;
+	}
+	close_neighbour(call->client->worker, id);
+	if (kill_clients(call, &filter))
+		return ZS_EAGAIN;
+	zs_reply_ok(call->reply);
 	return ZS_OK;
 }
 

@@ -30,7 +30,8 @@ struct zs_call {
 
 /*
  * Runs one command. ZS_OK: a reply (which may be an error) was written. ZS_EAGAIN: nothing was written and
- * nothing changed, because memory is in quarantine; the dispatcher runs the same call again after a quiesce.
+ * nothing changed, because memory is in quarantine (or, ZS.FENCE, a connection is not over yet); the dispatcher runs
+ * the same call again after a quiesce.
  */
 typedef int (*zs_handler)(struct zs_call *call);
 

@@ -224,6 +224,8 @@ const struct zs_command zs_commands_connection[] = {
 	COMMAND("select", handle_select, 2, FLAGS_USUAL, "1.0.0", "Change the selected database; 0 is the only one", 0),
 	COMMAND("zs.attach", zs_handle_attach, 2, FLAGS_USUAL, "0.1.0",
 		"Begin a session that reads the node's memory by itself; for libzslab, over a Unix socket or RDMA", 0),
+	COMMAND("zs.fence", zs_handle_fence, 2, FLAGS_USUAL, "0.1.0",
+		"End another connection so that nothing of it is done after the answer", 0),
 	COMMAND("zs.lease", zs_handle_lease, 1, FLAGS_USUAL, "0.1.0", "Renew the lease of such a session over RDMA", 0),
 	COMMAND("zs.touched", zs_handle_touched, -2, FLAGS_USUAL, "0.1.0",
 		"Tell which keys such a session has read, by their hashes", 0),

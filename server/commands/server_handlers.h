@@ -21,6 +21,7 @@ int zs_handle_command(struct zs_call *call);
 /* session_commands.c */
 int zs_handle_attach(struct zs_call *call);
 int zs_handle_lease(struct zs_call *call);
+int zs_handle_fence(struct zs_call *call);
 int zs_handle_touched(struct zs_call *call);
 
 /* info.c */

@@ -17,6 +17,9 @@
 #include "server/node/cpus.h"
 #include "server/node/ticks.h"
 
+/* Ids of clients begin so that a life of the node has 1,024 for each millisecond, and that they stay below 2^53. */
+#define CLIENT_ID_SHIFT 10
+
 /* Descriptors for everything but clients: listeners, rings, the arena, the log. */
 #define OTHER_FILES 128u
 
@@ -203,6 +206,7 @@ int zs_node_open(struct zs_node *node, char *why, size_t why_size)
 	zs_latency_init(&node->latency);
 	make_run_id(node->run_id);
 	node->started_ms = zs_clock_ms(zs_clock_system());
+	node->next_client_id = node->started_ms << CLIENT_ID_SHIFT;
 	node->get_command = zs_command_find((const uint8_t *)"get", 3);
 	node->set_command = zs_command_find((const uint8_t *)"set", 3);
 	node->workers_count = workers ? (unsigned)workers : zs_cpus_available();

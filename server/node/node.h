@@ -56,7 +56,8 @@ struct zs_node {
 	const struct zs_command *set_command;
 	struct zs_ops ops;
 
-	_Atomic uint64_t next_client_id;
+	_Atomic uint64_t
+	    next_client_id; /* begins with the time of the start: no id is that of an earlier life's client */
 	_Atomic uint64_t clients;
 	_Atomic uint64_t accepted;
 	_Atomic uint64_t rejected;

@@ -240,13 +240,19 @@ static void *fake_main(void *context)
 	return NULL;
 }
 
-void fake_start(struct fake *fake, const char *const *answers, enum fake_end end)
+void fake_listen(struct fake *fake)
 {
 	int port;
 
-	*fake = (struct fake){ .answers = answers, .end = end };
-	fake->listener = listen_anywhere(&port);
+	*fake = (struct fake){ .listener = listen_anywhere(&port) };
 	snprintf(fake->address, sizeof(fake->address), "127.0.0.1:%d", port);
+}
+
+void fake_start(struct fake *fake, const char *const *answers, enum fake_end end)
+{
+	fake_listen(fake);
+	fake->answers = answers;
+	fake->end = end;
 	assert_int_equal(pthread_create(&fake->thread, NULL, fake_main, fake), 0);
 }
 

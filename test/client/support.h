@@ -67,6 +67,9 @@ struct fake {
 
 extern const char fake_hello[];
 
+/* Only listens; who accepts is the caller's business, and so is the end of it. */
+void fake_listen(struct fake *fake);
+
 void fake_start(struct fake *fake, const char *const *answers, enum fake_end end);
 void fake_stop(struct fake *fake);
 
