@@ -69,7 +69,7 @@ struct zs_node {
 	struct zs_shm shm;
 	struct zs_session rdma;
 	struct zs_feedback feedback;
-	struct zs_fences fences;
+	struct zs_fence fence;
 };
 
 struct zslab {

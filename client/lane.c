@@ -41,10 +41,10 @@ void zs_request_end_unknown(const struct zs_lane *lane, struct zs_request *reque
 	zs_request_end(node, request, ZSLAB_EUNKNOWN);
 }
 
-/* A write that the node may have got, or a request of whose operation, which has ended, nothing is known. */
+/* A write that the node may have got; its operation may have ended. */
 static bool is_in_doubt(const struct zs_lane *lane, const struct zs_request *request)
 {
-	return request->end <= lane->channel.sent && (request->op ? !zs_op_is_read(request->op) : !request->answer);
+	return request->end <= lane->channel.sent && (request->op ? !zs_op_is_read(request->op) : request->doubtful);
 }
 
 /* So that what the node has got of this connection is not done later than what comes after it. */
@@ -89,14 +89,13 @@ void zs_lane_lose(struct zs_lane *lane, int status, const char *why)
 	struct zs_request *request;
 	bool fenced = fence(lane);
 
-	if (lane == node->lane)
-		zs_fence_ask_again(node);
+	node->fence.asked = false;
 	while ((request = zs_queue_pop(&lane->sent))) {
 		if (!may_repeat(lane, request, status, fenced)) {
 			lose_request(lane, request, status, why);
 			continue;
 		}
-		node->client->counters.repeated += request->end <= lane->channel.sent;
+		request->again = request->end <= lane->channel.sent;
 		request->doubtful |= is_in_doubt(lane, request);
 		request->started = 0;
 		zs_queue_push(&again, request);
@@ -115,6 +114,7 @@ static void expire(struct zs_lane *lane, struct zs_request *request)
 		      status == ZSLAB_EUNKNOWN ? "outcome unknown: " : "", node->address.text, lane->name);
 	if (op->kind == ZSLAB_MGET)
 		zs_fail_items(request, status);
+	request->doubtful = !zs_op_is_read(op);
 	request->op = NULL;
 	request->answer = NULL;
 	zs_op_part_done(node->client, op, status);
@@ -177,6 +177,8 @@ void zs_lane_fill(struct zs_lane *lane)
 		request->end = zs_channel_end(channel);
 		request->attempts++;
 		node->client->counters.requests++;
+		node->client->counters.repeated += request->again;
+		request->again = 0;
 		zs_queue_push(&lane->sent, request);
 	}
 }

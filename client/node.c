@@ -136,7 +136,7 @@ void zs_node_pump(struct zs_node *node, bool eager)
 		zs_channel_receive(&node->lane->channel);
 		chosen = choose_lane(node);
 	}
-	if (chosen && node->waiting.first && zs_fence_all(node))
+	if (chosen && node->waiting.first && zs_fence_is_up(node))
 		zs_lane_fill(node->lane);
 	zs_lane_flush(node->lane, eager);
 }

@@ -27,7 +27,8 @@ struct zs_request {
 	uint32_t left;		    /* tokens of the answer still to come */
 	uint8_t attempts;
 	uint8_t started;  /* a token of the answer has come */
-	uint8_t doubtful; /* a write that was sent before, over a connection that broke: it may have been done */
+	uint8_t again;	  /* all of it was sent before, over a connection that broke */
+	uint8_t doubtful; /* a write that may have been done, though nobody knows */
 };
 
 struct zs_queue {

@@ -22,7 +22,8 @@
 	X(ZS_EABORT, -12, "the caller's function refused the update")      \
 	X(ZS_ESYS, -13, "a system call failed")                            \
 	X(ZS_ECONFIG, -14, "the configuration is wrong")                   \
-	X(ZS_EPROTO, -15, "the peer broke the protocol")
+	X(ZS_EPROTO, -15, "the peer broke the protocol")                   \
+	X(ZS_EWAIT, -16, "something else has to end first; try again")
 
 enum zs_error {
 	ZS_OK = 0,

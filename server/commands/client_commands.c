@@ -314,17 +314,6 @@ static int handle_kill(struct zs_call *call)
 
 /* ---- ZS.FENCE ---- */
 
-/* Ends it at once if it is of the worker that we run in. Its list is ours to walk. */
-static void close_neighbour(struct zs_worker *worker, uint64_t id)
-{
-	struct zs_client *c = worker->clients;
-
-	while (c && c->id != id)
-		c = c->next;
-	if (c)
-		zs_client_close(c);
-}
-
 /*
  * ZS.FENCE client-id: ends that connection. After the answer nothing is done that has come over it: a client is off its
  * worker's list when its last command is over. Until then the call waits, and only its own connection with it.
@@ -341,9 +330,8 @@ int zs_handle_fence(struct zs_call *call)
 			       (unsigned long long)id);
 		return ZS_OK;
 	}
-	close_neighbour(call->client->worker, id);
 	if (kill_clients(call, &filter))
-		return ZS_EAGAIN;
+		return ZS_EWAIT;
 	zs_reply_ok(call->reply);
 	return ZS_OK;
 }

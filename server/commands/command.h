@@ -30,8 +30,8 @@ struct zs_call {
 
 /*
  * Runs one command. ZS_OK: a reply (which may be an error) was written. ZS_EAGAIN: nothing was written and
- * nothing changed, because memory is in quarantine (or, ZS.FENCE, a connection is not over yet); the dispatcher runs
- * the same call again after a quiesce.
+ * nothing changed, because memory is in quarantine; the dispatcher runs the same call again after a quiesce.
+ * ZS_EWAIT: the same, because of another connection, which needs time: again with the next round of the loop.
  */
 typedef int (*zs_handler)(struct zs_call *call);
 
@@ -69,7 +69,7 @@ const struct zs_command *zs_command_table(size_t *count);
  * Finds the command, checks arity and the subcommand, runs it (again after a quiesce while it answers
  * ZS_EAGAIN). Unknown commands and wrong arity are answered as Redis 7 does. AUTH is checked by the caller.
  * ZS_OK, or ZS_EAGAIN if memory stayed in quarantine for so long that the caller should do something else
- * meanwhile; then nothing was written and nothing changed.
+ * meanwhile, or ZS_EWAIT; then nothing was written and nothing changed.
  */
 int zs_command_execute(struct zs_call *call);
 

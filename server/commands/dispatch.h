@@ -13,7 +13,7 @@
  */
 bool zs_command_resolve(struct zs_call *call);
 
-/* Runs a resolved call, repeatedly while memory is in quarantine. ZS_OK, or ZS_EAGAIN if that lasts. */
+/* Runs a resolved call, repeatedly while memory is in quarantine. ZS_OK, ZS_EAGAIN if that lasts, or ZS_EWAIT. */
 int zs_command_run(struct zs_call *call);
 
 /* A number below ZS_COMMANDS_MAX for each command and subcommand of the table. */

@@ -289,8 +289,10 @@ static bool run_step(struct pipeline *p, const struct step *step)
 		account_rejected(p, call.command, start);
 	} else {
 		atomic_store_explicit(&client->last_command, call.command, memory_order_relaxed);
-		if (zs_command_run(&call) == ZS_EAGAIN) {
-			zs_count(&p->worker->stats->stalls, 1);
+		int result = zs_command_run(&call);
+
+		if (result) {
+			zs_count(&p->worker->stats->stalls, result == ZS_EAGAIN);
 			client->stalled = true;
 			return false;
 		}

@@ -64,7 +64,7 @@ static void *play(void *context)
 
 static int set_over_a_broken_connection(const char *answer)
 {
-	struct zslab_options options = { .timeout_ms = PATIENCE_MS };
+	struct zslab_options options = { .timeout_ms = 2000 };
 	struct fake server;
 	struct zslab *handle;
 	const char *address = server.address;
@@ -97,6 +97,19 @@ static void test_no_fence_no_repetition(void **state)
 	(void)state;
 	assert_int_equal(set_over_a_broken_connection("-ERR unknown command 'ZS.FENCE'\r\n"), ZSLAB_EUNKNOWN);
 	assert_string_equal(repeated, "");
+}
+
+/* Then nothing is known of the fence either. */
+static void test_absurd_answers(void **state)
+{
+	static const char *const answers[] = { "*2\r\n:1\r\n:1\r\n", ":1\r\n", "$2\r\nOK\r\n", "*0\r\n", "$-1\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+		assert_int_equal(set_over_a_broken_connection(answers[i]), ZSLAB_EUNKNOWN);
+		assert_string_equal(asked, "*2\r\n$8\r\nZS.FENCE\r\n$1\r\n1\r\n");
+		assert_string_equal(repeated, "");
+	}
 }
 
 /* ---- a way to a real node that is slow ---- */
@@ -189,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_write_is_repeated_behind_a_fence),
 		cmocka_unit_test(test_no_fence_no_repetition),
+		cmocka_unit_test(test_absurd_answers),
 		cmocka_unit_test(test_a_late_write_is_not_done),
 	};
 
