@@ -57,9 +57,8 @@ class Guest:
             self.make_disk()
         arguments = self.qemu_arguments()
         terminal = self.settings.shell
-        # QEMU dies with its parent, however that ends.
         self.process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *arguments], env=dict(os.environ, PATH=image.search_path()),
+            [*tether(), *arguments], env=dict(os.environ, PATH=image.search_path()),
             stdin=None if terminal else subprocess.DEVNULL, stdout=None if terminal else subprocess.PIPE,
             start_new_session=not terminal)
         write_text(self.path("pid"), f"{self.process.pid}\n")
@@ -157,6 +156,12 @@ class Guest:
                            f"zoned.zone_capacity={ZONE_CAPACITY},zoned.max_open={ZONES_OPEN},"
                            f"zoned.max_active={ZONES_ACTIVE},"
                            f"logical_block_size={BLOCK_SIZE},physical_block_size={BLOCK_SIZE}"]
+
+
+def tether():
+    """What starts QEMU so that it dies with this program, however that ends. The signal comes only to who has asked
+    for it already, so what comes after asking looks whether this program still is the parent."""
+    return ["setpriv", "--pdeathsig", "KILL", "sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
 
 
 def quote(path):

@@ -4,6 +4,7 @@ Nothing here is skipped: a machine where no guest boots fails all of it."""
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -45,9 +46,12 @@ def wait_for(condition, what):
 class Session:
     """A run in the background whose output is read line by line while it goes on."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, programs=None):
+        """Programs in the folder `programs` come before the system's."""
         self.runs = tempfile.TemporaryDirectory(prefix="rig.")
         self.environment = dict(os.environ, ZS_VM_RUNS=self.runs.name)
+        if programs:
+            self.environment["PATH"] = f"{programs}:{self.environment['PATH']}"
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen([VM, "run", "--name", "test", *arguments], cwd=ROOT, env=self.environment,
                                         stdout=subprocess.PIPE, stderr=self.errors)
@@ -241,6 +245,23 @@ class EndTest(unittest.TestCase):
                                     env=session.environment, stderr=subprocess.DEVNULL)
             self.assertEqual(result.returncode, 124)
             self.assertEqual(session.left_behind(), [])
+
+    def test_killed_before_qemu_was_told_to_die_with_it(self):
+        with tempfile.TemporaryDirectory(prefix="rig.") as programs:
+            go = os.path.join(programs, "go")
+            slow = os.path.join(programs, "setpriv")
+            with open(slow, "w", encoding="utf-8") as file:
+                file.write("#!/bin/sh\n"
+                           f"until [ -e '{go}' ]; do sleep 0.1; done\n"
+                           f'exec {shutil.which("setpriv")} "$@"\n')
+            os.chmod(slow, 0o755)
+            with Session("--", "sleep 1000", programs=programs) as session:
+                qemu = session.qemu()
+                session.process.kill()
+                session.process.wait()
+                with open(go, "w", encoding="utf-8"):
+                    pass
+                wait_for(lambda: not is_alive(qemu), "QEMU to end")
 
     def test_name_in_use(self):
         with Session("--", "sleep 1000") as session:
