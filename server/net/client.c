@@ -424,6 +424,8 @@ static size_t run(struct zs_client *c, const uint8_t *data, size_t size)
 {
 	size_t position = 0;
 
+	/* These commands came after the worker last took the time, and what had expired by then must not be found. */
+	zs_thread_quiesce(c->worker->engine_thread);
 	c->running = true;
 	while (can_run(c) && position < size) {
 		size_t done;
@@ -443,7 +445,6 @@ static size_t run(struct zs_client *c, const uint8_t *data, size_t size)
 			break; /* an incomplete command */
 	}
 	c->running = false;
-	zs_thread_quiesce(c->worker->engine_thread);
 	return position;
 }
 
