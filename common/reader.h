@@ -50,6 +50,14 @@ static inline bool zs_same_shape(uint64_t identity, uint64_t other_identity, uin
 	       !zs_lifetime_unit(lifetime) == !zs_lifetime_unit(other_lifetime);
 }
 
+/* Whether slot `slot`, which lies there, is live and holds this key. */
+ZS_ALWAYS_INLINE bool zs_slab_has_key(const struct zs_slab *slab, uint32_t slot, const struct zs_extent *extent,
+				      const void *key, size_t key_size)
+{
+	return zs_slab_is_live(slab, slot) && extent->key_size == key_size &&
+	       zs_key_equal((const uint8_t *)slab + extent->key, key, key_size);
+}
+
 /*
  * Whether slot `slot` is live and holds this key, going by these two words of the header; says where it lies. Never
  * looks outside the frame, whatever the bytes are.
@@ -57,8 +65,8 @@ static inline bool zs_same_shape(uint64_t identity, uint64_t other_identity, uin
 ZS_ALWAYS_INLINE bool zs_slab_holds(const struct zs_slab *slab, uint64_t identity, uint64_t lifetime, uint32_t slot,
 				    const void *key, size_t key_size, struct zs_extent *extent)
 {
-	return zs_slab_extent(slab, identity, lifetime, slot, extent) && zs_slab_is_live(slab, slot) &&
-	       extent->key_size == key_size && zs_key_equal((const uint8_t *)slab + extent->key, key, key_size);
+	return zs_slab_extent(slab, identity, lifetime, slot, extent) &&
+	       zs_slab_has_key(slab, slot, extent, key, key_size);
 }
 
 #endif

@@ -108,13 +108,16 @@ int zs_plain_open(struct zs_plain *plain, const struct zs_plain_options *options
 		.super = options->base,
 		.lease = options->lease,
 		.lease_tag = options->lease_tag,
-		.clock = options->clock ? options->clock : zs_clock_system(),
 		.node_ms_offset = options->node_ms_offset,
 		.seed = super.seed,
 		.size = options->size,
 		.incarnation = super.incarnation,
 		.partitions = super.partitions,
 	};
+	if (options->clock)
+		zs_near_clock_init(&plain->clock, options->clock, NULL);
+	else
+		zs_near_clock_init_system(&plain->clock);
 	for (unsigned i = 0; i < TRIES && !ready; i++) {
 		ready = refresh(plain);
 		if (!ready)
@@ -138,13 +141,13 @@ uint64_t zs_plain_incarnation(const struct zs_plain *plain)
 
 /* ---- one object ---- */
 
-static inline void copy_value(const struct zs_slab *slab, uint64_t lifetime, const struct zs_extent *extent,
+static inline void copy_value(const struct zs_slab *slab, enum zs_slab_kind kind, const struct zs_extent *extent,
 			      struct zs_plain_read *read)
 {
 	const uint8_t *from = (const uint8_t *)slab + extent->value;
 	uint32_t size;
 
-	read->value.is_number = zs_lifetime_kind(lifetime) == ZS_KIND_COUNTER;
+	read->value.is_number = kind == ZS_KIND_COUNTER;
 	if (read->value.is_number) {
 		read->value.size = 0;
 		read->value.number = (int64_t)zs_load((const uint64_t *)(const void *)from);
@@ -157,19 +160,37 @@ static inline void copy_value(const struct zs_slab *slab, uint64_t lifetime, con
 		memcpy(read->buffer, from, size);
 }
 
-/* Where a slot would begin in a slab like the last one. Always within the slab. */
-static inline uint32_t slot_offset(const struct zs_plain *plain, uint32_t slot)
+/*
+ * Where a slot lies if its slab is laid out like the last one: most are, and then nothing has to wait for the header.
+ * False: no idea.
+ */
+static inline bool guess_extent(const struct zs_plain *plain, const struct zs_slab *slab, uint32_t slot,
+				struct zs_extent *extent)
 {
-	return (ZS_FRAME_SIZE - (slot + 1) * plain->stride) & (ZS_FRAME_SIZE - 1);
+	return zs_slab_extent(slab, plain->shape_identity, plain->shape_lifetime, slot, extent);
 }
 
-/* Starts to fetch the slot where it would begin in a slab like the last one. */
-static inline void fetch_guess(const struct zs_plain *plain, const struct zs_slab *slab, uint32_t slot)
+static inline void remember_shape(struct zs_plain *plain, uint64_t identity, uint64_t lifetime)
 {
-	const uint8_t *guess = (const uint8_t *)slab + slot_offset(plain, slot);
+	if (zs_lifetime_kind(lifetime) == ZS_KIND_MIXED)
+		return;
+	plain->shape_identity = identity;
+	plain->shape_lifetime = lifetime;
+}
 
-	__builtin_prefetch(guess);
-	__builtin_prefetch(guess + 64);
+/*
+ * Loads the first two lines of an object and the last one, all at once: prefetches of pages that are not in the TLB
+ * were seen to be dropped.
+ */
+static inline void touch_object(const struct zs_slab *slab, const struct zs_extent *extent)
+{
+	uint32_t size = extent->key_size + extent->value_size;
+	const uint8_t *first = (const uint8_t *)slab + (extent->key < extent->value ? extent->key : extent->value);
+	const uint8_t *last = first + (size ? size - 1 : 0);
+
+	zs_touch_line(first);
+	zs_touch_line(first + 64 < last ? first + 64 : last);
+	zs_touch_line(last);
 }
 
 /* Follows entry i of a bucket whose sequence was `sequence`. */
@@ -179,27 +200,35 @@ ZS_ALWAYS_INLINE enum look follow(struct zs_plain *plain, const struct zs_plain_
 {
 	uint32_t id = zs_bucket_slab(bucket, i);
 	uint32_t slot = zs_bucket_slot(bucket, i);
+	enum zs_slab_kind kind = zs_lifetime_kind(plain->shape_lifetime);
 	struct zs_extent extent;
 	const struct zs_slab *slab;
 	uint64_t identity;
 	uint64_t lifetime;
+	bool fits;
 
 	if (id >= part->frame_count)
 		return LOOK_MISS;
 	slab = (const struct zs_slab *)(const void *)(part->frames + (size_t)id * ZS_FRAME_SIZE);
-	fetch_guess(plain, slab, slot);
+	fits = guess_extent(plain, slab, slot, &extent);
+	if (fits)
+		touch_object(slab, &extent);
 	identity = zs_load_acquire(&slab->identity);
 	if (zs_load(&bucket->sequence) != sequence)
 		return LOOK_AGAIN;
 	lifetime = zs_load(&slab->lifetime);
-	if (!zs_slab_holds(slab, identity, lifetime, slot, read->key, read->key_size, &extent))
+	if (!zs_same_shape(identity, plain->shape_identity, lifetime, plain->shape_lifetime)) {
+		kind = zs_lifetime_kind(lifetime);
+		fits = zs_slab_extent(slab, identity, lifetime, slot, &extent);
+		remember_shape(plain, identity, lifetime);
+	}
+	if (!fits || !zs_slab_has_key(slab, slot, &extent, read->key, read->key_size))
 		return LOOK_MISS;
-	copy_value(slab, lifetime, &extent, read);
+	copy_value(slab, kind, &extent, read);
 	read->value.deadline = zs_slab_deadline(slab, identity, lifetime, slot);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (zs_load(&slab->identity) != identity || !zs_slab_is_live(slab, slot))
 		return LOOK_AGAIN;
-	plain->stride = zs_stride(zs_lifetime_kind(lifetime), extent.key_size, extent.value_size);
 	return LOOK_HIT;
 }
 
@@ -318,26 +347,37 @@ static inline void look(struct zs_plain *plain, uint64_t hash, struct zs_plain_r
 /* ---- lease and deadline ---- */
 
 /*
- * The time, if what has been copied until now may be believed; else 0. The lease is loaded after the copies, and the
- * clock read after that.
+ * A time that it is not past yet, if what has been copied until now may be believed; else 0. The lease is loaded after
+ * the copies, and the clock read after that. The exact time is only needed when the lease is nearly over.
  */
-static inline uint64_t believed_at(const struct zs_plain *plain)
+static inline uint64_t believed_until(struct zs_plain *plain)
 {
 	uint64_t word;
-	uint64_t now;
+	uint64_t latest;
 
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	word = zs_load_acquire(plain->lease);
-	now = zs_clock_ns(plain->clock);
-	return zs_lease_holds(word, plain->lease_tag, now) ? now : 0;
+	latest = zs_near_clock_latest(&plain->clock);
+	if (__builtin_expect(zs_lease_holds(word, plain->lease_tag, latest), 1))
+		return latest;
+	latest = zs_near_clock_read(&plain->clock);
+	return zs_lease_holds(word, plain->lease_tag, latest) ? latest : 0;
 }
 
-static inline void judge(const struct zs_plain *plain, uint64_t now, struct zs_plain_read *read)
+static inline bool is_over(const struct zs_plain *plain, uint64_t deadline_ms, uint64_t now_ns)
 {
-	if (!now)
+	return deadline_ms <= now_ns / 1000000 + (uint64_t)plain->node_ms_offset;
+}
+
+/* Only when a deadline is near the exact time is needed. */
+static inline void judge(struct zs_plain *plain, uint64_t latest, struct zs_plain_read *read)
+{
+	uint64_t deadline = read->value.deadline;
+
+	if (!latest)
 		read->answer = ZS_ANSWER_ASK;
-	else if (read->answer == ZS_ANSWER_HIT && read->value.deadline &&
-		 read->value.deadline <= now / 1000000 + (uint64_t)plain->node_ms_offset)
+	else if (read->answer == ZS_ANSWER_HIT && deadline && is_over(plain, deadline, latest) &&
+		 is_over(plain, deadline, zs_near_clock_read(&plain->clock)))
 		read->answer = ZS_ANSWER_MISS;
 }
 
@@ -350,7 +390,7 @@ static inline uint64_t hash_of(const struct zs_plain *plain, const struct zs_pla
 enum zs_answer zs_plain_get(struct zs_plain *plain, struct zs_plain_read *read)
 {
 	look(plain, hash_of(plain, read), read);
-	judge(plain, believed_at(plain), read);
+	judge(plain, believed_until(plain), read);
 	return read->answer;
 }
 
@@ -377,10 +417,10 @@ struct guess {
 	const struct zs_plain_part *part;
 	const struct zs_bucket *bucket; /* NULL: none */
 	uint32_t entry;
-	uint16_t sequence;    /* of the bucket */
-	const uint8_t *slab;  /* NULL: no idea */
-	const uint8_t *start; /* of the slot */
-	const uint8_t *last;  /* byte of it, in the slab */
+	uint16_t sequence;	    /* of the bucket */
+	const struct zs_slab *slab; /* NULL: no idea */
+	struct zs_extent extent;
+	bool has_extent;
 };
 
 /* Starts to fetch the header and the slot to which the first entry with the key's tag leads. */
@@ -391,7 +431,6 @@ static inline struct guess prefetch_object(const struct zs_plain *plain, uint64_
 	const struct zs_bucket *b;
 	struct guess guess = { .part = part };
 	uint32_t mask;
-	uint32_t end;
 	uint32_t id;
 
 	buckets_of((struct table){ part->main, part->main_count }, hash, &a, &b);
@@ -403,27 +442,21 @@ static inline struct guess prefetch_object(const struct zs_plain *plain, uint64_
 	id = zs_bucket_slab(guess.bucket, guess.entry);
 	if (id >= part->frame_count)
 		return guess;
-	guess.slab = part->frames + (size_t)id * ZS_FRAME_SIZE;
-	guess.start = guess.slab + slot_offset(plain, zs_bucket_slot(guess.bucket, guess.entry));
-	end = (uint32_t)(guess.start - guess.slab) + plain->stride;
-	guess.last = guess.slab + (end && end < ZS_FRAME_SIZE ? end : ZS_FRAME_SIZE) - 1;
+	guess.slab = (const struct zs_slab *)(const void *)(part->frames + (size_t)id * ZS_FRAME_SIZE);
+	guess.has_extent = guess_extent(plain, guess.slab, zs_bucket_slot(guess.bucket, guess.entry), &guess.extent);
 	__builtin_prefetch(guess.slab);
 	return guess;
 }
 
-/*
- * Loads the lines of all guesses, many at once: prefetches of pages that are not in the TLB were seen to be dropped.
- * Slots are read line by line up to two, and the last one.
- */
+/* Loads the lines of all guesses, many at once. */
 static inline void touch_objects(const struct guess *guesses, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (!guesses[i].slab)
 			continue;
 		zs_touch_line(guesses[i].slab);
-		zs_touch_line(guesses[i].start);
-		zs_touch_line(guesses[i].start + 64 < guesses[i].last ? guesses[i].start + 64 : guesses[i].last);
-		zs_touch_line(guesses[i].last);
+		if (guesses[i].has_extent)
+			touch_object(guesses[i].slab, &guesses[i].extent);
 	}
 }
 
@@ -443,7 +476,7 @@ void zs_plain_get_batch(struct zs_plain *plain, struct zs_plain_read *reads, siz
 {
 	struct guess guesses[BATCH];
 	uint64_t hashes[BATCH];
-	uint64_t now;
+	uint64_t latest;
 
 	for (size_t first = 0; first < count; first += BATCH) {
 		size_t n = count - first < BATCH ? count - first : BATCH;
@@ -461,7 +494,7 @@ void zs_plain_get_batch(struct zs_plain *plain, struct zs_plain_read *reads, siz
 				look(plain, hashes[i], &reads[first + i]);
 		}
 	}
-	now = believed_at(plain);
+	latest = believed_until(plain);
 	for (size_t i = 0; i < count; i++)
-		judge(plain, now, &reads[i]);
+		judge(plain, latest, &reads[i]);
 }

@@ -13,6 +13,7 @@
 #define ZS_COMMON_READER_PLAIN_H
 
 #include "common/clock.h"
+#include "common/near_clock.h"
 #include "common/reader.h"
 
 struct zs_plain_options {
@@ -48,15 +49,16 @@ struct zs_plain_read {
 struct zs_plain {
 	const struct zs_superblock *super;
 	const uint64_t *lease;
-	const struct zs_clock *clock;
+	struct zs_near_clock clock;
 	int64_t node_ms_offset;
 	uint64_t seed;
 	uint64_t size;
 	uint64_t incarnation;
 	uint32_t partitions;
 	uint32_t sequence; /* of the superblock, as of which `parts` is; even */
-	uint32_t stride;   /* of the last slab read: a guess where the next object lies */
 	uint16_t lease_tag;
+	uint64_t shape_identity; /* of the last uniform slab read: a guess how the next one is laid out */
+	uint64_t shape_lifetime;
 	struct zs_plain_part parts[ZS_PARTITIONS_MAX];
 };
 

@@ -29,6 +29,15 @@ struct zs_run {
 	pthread_barrier_t barrier;
 };
 
+#define ZS_BENCH_AHEAD 64
+
+/* What to do next, and to which key, if that does not depend on what has been done. */
+struct zs_drawn {
+	enum zs_action action;
+	uint64_t number;
+	char key[ZS_BENCH_KEY_SIZE];
+};
+
 struct zs_worker {
 	struct zs_run *run;
 	struct zslab *handle;
@@ -44,6 +53,8 @@ struct zs_worker {
 	uint64_t misses;
 	uint64_t busy_ns;
 	struct zslab_counters counters; /* at the end */
+	struct zs_drawn ahead[ZS_BENCH_AHEAD];
+	unsigned used; /* of those */
 	struct zslab_item items[ZS_BENCH_BATCH_MAX];
 	uint64_t numbers[ZS_BENCH_BATCH_MAX];
 	char names[ZS_BENCH_BATCH_MAX][ZS_BENCH_KEY_SIZE];

@@ -139,6 +139,38 @@ static void test_nothing_is_believed_without_a_lease(void **state)
 	close_fixture(f);
 }
 
+static uint64_t standing(void)
+{
+	return 1;
+}
+
+/* As with the system's clocks, of which one stands still between two ticks. */
+static void test_a_bound_on_the_time_does_not_prolong_leases_and_lives(void **state)
+{
+	struct fixture *f = open_fixture();
+	uint64_t until = f->arena->ns + 20000000;
+	uint64_t deadline = arena_ms(f->arena) + 80;
+
+	(void)state;
+	arena_put(f->arena, "a", "for ever", 0);
+	arena_put(f->arena, "b", "short-lived", deadline);
+	zs_near_clock_init(&f->plain.clock, &f->arena->clock, standing);
+	f->lease = zs_lease_word(until, LEASE_TAG);
+	expect_bytes(f, "a", "for ever");
+	f->arena->ns = (until & ~UINT64_C(0xffff)) - 1000;
+	expect_bytes(f, "a", "for ever");
+	f->arena->ns = until;
+	assert_int_equal(get(f, "a"), ZS_ANSWER_ASK);
+
+	f->lease = zs_lease_word(UINT64_MAX, LEASE_TAG);
+	expect_bytes(f, "b", "short-lived");
+	f->arena->ns += (f->read.value.deadline - arena_ms(f->arena) - 1) * 1000000;
+	expect_bytes(f, "b", "short-lived");
+	f->arena->ns += 1000000;
+	assert_int_equal(get(f, "b"), ZS_ANSWER_MISS);
+	close_fixture(f);
+}
+
 static void test_batches_while_the_index_grows(void **state)
 {
 	enum { KEYS = 6000, BATCH = 100 };
@@ -288,6 +320,7 @@ int main(void)
 		cmocka_unit_test(test_a_short_buffer_takes_what_fits),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_nothing_is_believed_without_a_lease),
+		cmocka_unit_test(test_a_bound_on_the_time_does_not_prolong_leases_and_lives),
 		cmocka_unit_test(test_batches_while_the_index_grows),
 		cmocka_unit_test(test_a_held_bucket_is_not_waited_for),
 		cmocka_unit_test(test_what_is_no_arena_is_refused),
