@@ -111,8 +111,12 @@ int zslab_counters(struct zslab *handle, struct zslab_counters *counters)
 		return result;
 	*counters = handle->counters;
 	for (unsigned i = 0; i < handle->node_count; i++) {
-		if (handle->nodes[i].rdma.reader)
-			counters->rdma_reads += zs_rdma_reader_reads(handle->nodes[i].rdma.reader);
+		const struct zs_rdma_reader *reader = handle->nodes[i].rdma.reader;
+
+		if (!reader)
+			continue;
+		counters->rdma_reads += zs_rdma_reader_reads(reader);
+		counters->rdma_bytes += zs_rdma_reader_bytes(reader);
 	}
 	zs_leave(handle);
 	return ZSLAB_OK;

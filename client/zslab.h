@@ -163,6 +163,7 @@ struct zslab_counters {
 	uint64_t rdma_hits;	/* keys read from a node's memory over RDMA */
 	uint64_t rdma_asks;	/* keys for which the node was asked, after its memory had been read or could not be */
 	uint64_t rdma_reads;	/* RDMA READs for these */
+	uint64_t rdma_bytes;	/* bytes that these READs asked for */
 	uint64_t rdma_attaches; /* sessions over RDMA */
 	uint64_t rdma_detaches; /* of these, lost */
 };

@@ -255,7 +255,7 @@ static bool take_wake_up(struct zs_rdma *rdma)
 	return true;
 }
 
-static unsigned look(struct zs_rdma *rdma)
+static unsigned take_events(struct zs_rdma *rdma)
 {
 	struct epoll_event ready[4];
 	int count = epoll_wait(rdma->epoll, ready, 4, 0);
@@ -330,21 +330,25 @@ static void set_timer(struct zs_rdma *rdma)
 
 /* ---- the pump ---- */
 
+/* What does not come as a completion. */
+static unsigned look_around(struct zs_rdma *rdma)
+{
+	uint64_t now_ns = zs_clock_ns(rdma->options.clock);
+	unsigned count = 0;
+
+	if (now_ns - rdma->looked_ns >= LOOK_EVERY_NS) {
+		rdma->looked_ns = now_ns;
+		count += take_events(rdma);
+	}
+	return count + meet_deadlines(rdma, now_ns);
+}
+
 unsigned zs_rdma_pump(struct zs_rdma *rdma)
 {
 	unsigned count = zs_rdma_take_completions(rdma, COMPLETIONS_AT_A_TIME);
-	uint64_t now_ns;
 
-	if (rdma->reaping)
-		zs_rdma_reap(rdma);
-	if (rdma->looked_ns && ++rdma->pumps % PUMPS_PER_CLOCK)
-		return count;
-	now_ns = zs_clock_ns(rdma->options.clock);
-	if (now_ns - rdma->looked_ns >= LOOK_EVERY_NS) {
-		rdma->looked_ns = now_ns;
-		count += look(rdma);
-	}
-	count += meet_deadlines(rdma, now_ns);
+	if (!rdma->looked_ns || ++rdma->pumps % PUMPS_PER_CLOCK == 0)
+		count += look_around(rdma);
 	if (rdma->reaping)
 		zs_rdma_reap(rdma);
 	return count;

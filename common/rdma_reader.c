@@ -30,8 +30,9 @@ struct zs_rdma_reader {
 	struct zs_link link;
 	unsigned under_way; /* gets */
 	unsigned tries;
-	uint64_t reads;
-	void *base; /* of the pool */
+	uint64_t reads; /* READs posted */
+	uint64_t bytes; /* asked for by these */
+	void *base;	/* of the pool */
 	struct zs_landing pool;
 	struct zs_rdma_memory *memory;
 	void *superblock;	   /* where it lands, and trial READs after it; NULL: it is not being read */
@@ -50,6 +51,13 @@ void zs_rdma_reader_release(struct zs_rdma_get *get)
 	get->landing = NULL;
 }
 
+static void count_reads(struct zs_rdma_reader *r, const struct zs_fetch *fetches, unsigned count)
+{
+	r->reads += count;
+	for (unsigned i = 0; i < count; i++)
+		r->bytes += fetches[i].length;
+}
+
 /* Posts what the machine asks for. False: there is no room for it now. */
 static bool post(struct zs_rdma_reader *r, struct zs_rdma_get *get, uint64_t now_ns)
 {
@@ -63,7 +71,7 @@ static bool post(struct zs_rdma_reader *r, struct zs_rdma_get *get, uint64_t now
 	zs_steps_land(steps, get->landing);
 	error = zs_rdma_read(r->connection, r->memory, steps->fetches, steps->fetch_count, get, now_ns);
 	if (!error) {
-		r->reads += steps->fetch_count;
+		count_reads(r, steps->fetches, steps->fetch_count);
 		return true;
 	}
 	zs_rdma_reader_release(get);
@@ -199,7 +207,7 @@ static int read_frame(struct zs_rdma_reader *r, const struct zs_fetch *parts, un
 		r->superblock = NULL;
 		return error;
 	}
-	r->reads += count;
+	count_reads(r, fetches, count);
 	return ZS_OK;
 }
 
@@ -356,4 +364,9 @@ struct zs_remote *zs_rdma_reader_remote(struct zs_rdma_reader *r)
 uint64_t zs_rdma_reader_reads(const struct zs_rdma_reader *r)
 {
 	return r->reads;
+}
+
+uint64_t zs_rdma_reader_bytes(const struct zs_rdma_reader *r)
+{
+	return r->bytes;
 }

@@ -89,8 +89,9 @@ enum zs_rdma_reader_state zs_rdma_reader_state(const struct zs_rdma_reader *read
 /* What is known of the node; for leases that are granted later. Means something while the reader is ready. */
 struct zs_remote *zs_rdma_reader_remote(struct zs_rdma_reader *reader);
 
-/* How many READs were posted. */
+/* How many READs were posted, and how many bytes they asked for. */
 uint64_t zs_rdma_reader_reads(const struct zs_rdma_reader *reader);
+uint64_t zs_rdma_reader_bytes(const struct zs_rdma_reader *reader);
 
 /*
  * Begins to get a key, which stays in place until the get is over; it must not be under way. May be over at once: look

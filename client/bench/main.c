@@ -250,6 +250,7 @@ static void add_counters(struct zslab_counters *sum, const struct zslab_counters
 	sum->rdma_hits += one->rdma_hits;
 	sum->rdma_asks += one->rdma_asks;
 	sum->rdma_reads += one->rdma_reads;
+	sum->rdma_bytes += one->rdma_bytes;
 	sum->requests += one->requests;
 	sum->repeated += one->repeated;
 	sum->feedback += one->feedback;
@@ -309,6 +310,7 @@ static bool print_json(const struct total *t)
 	zs_json_number(&json, "rdma_hits", t->counters.rdma_hits);
 	zs_json_number(&json, "rdma_asks", t->counters.rdma_asks);
 	zs_json_number(&json, "rdma_reads", t->counters.rdma_reads);
+	zs_json_number(&json, "rdma_bytes", t->counters.rdma_bytes);
 	zs_json_number(&json, "requests", t->counters.requests);
 	zs_json_number(&json, "repeated", t->counters.repeated);
 	return zs_json_close(&json);

@@ -71,32 +71,35 @@ bool zs_upkeep_clean_one(struct zs_thread *thread, struct zs_part *part)
 	return false;
 }
 
-/* Whether a round is over and the next one not to begin yet: when room is short, sparse slabs are looked for at once.
- */
-static bool sweep_rests(struct zs_thread *thread, struct zs_part *part)
+static bool round_is_over(const struct zs_part *part)
 {
-	if (zs_load(&part->sweep_next) < part->frame_count)
-		return false;
-	if (zs_now(thread) - part->sweep_started_ms < SWEEP_PERIOD_MS &&
-	    !(zs_load(&part->sparse_left) && zs_evict_is_short(part)))
-		return true;
+	return zs_load(&part->sweep_next) >= part->frame_count;
+}
+
+/* Whether it is time for the next round; when room is short, sparse slabs are looked for at once. */
+static bool round_is_due(struct zs_thread *thread, struct zs_part *part)
+{
+	return zs_now(thread) - part->sweep_started_ms >= SWEEP_PERIOD_MS ||
+	       (zs_load(&part->sparse_left) && zs_evict_is_short(part));
+}
+
+static void begin_round(struct zs_thread *thread, struct zs_part *part)
+{
 	part->sweep_all = part->sweep_started_ms && zs_now(thread) - part->sweep_started_ms > SWEEP_LATE_MS;
 	part->sweep_started_ms = zs_now(thread);
 	zs_store(&part->sparse_left, 0);
 	zs_store(&part->dropped, 0);
 	zs_store(&part->sweep_next, 0);
-	return false;
 }
 
 bool zs_upkeep_expire_one(struct zs_thread *thread, struct zs_part *part)
 {
 	struct zs_hand hand = { .errand = ZS_ERRAND_NONE };
 
-	if (zs_load(&part->sweep_next) >= part->frame_count) {
+	if (round_is_over(part)) {
 		if (!zs_load(&part->sparse_left))
 			return false;
-		zs_store(&part->sparse_left, 0);
-		zs_store(&part->sweep_next, 0);
+		begin_round(thread, part);
 	}
 	sweep(thread, part, &hand);
 	return !zs_hand_is_empty(&hand) && zs_hand_complete(thread, part, &hand);
@@ -107,8 +110,11 @@ bool zs_upkeep_expire_one(struct zs_thread *thread, struct zs_part *part)
 /* False if the round of the sweep is over, and the next one not yet due. */
 static bool sweep_step(struct zs_thread *thread, struct zs_part *part)
 {
-	if (sweep_rests(thread, part))
-		return false;
+	if (round_is_over(part)) {
+		if (!round_is_due(thread, part))
+			return false;
+		begin_round(thread, part);
+	}
 	sweep(thread, part, &part->hand);
 	return true;
 }
