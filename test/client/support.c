@@ -64,15 +64,14 @@ static int listen_anywhere(int *port)
 static void run_node(const struct test_node *node)
 {
 	const char *program = getenv("ZSLABD");
-	bool is_local = !strcmp(node->host, LOOPBACK);
-	bool over_rdma = getenv("ZS_RDMA_ADDRESS") != NULL;
+	const char *bind = getenv("ZS_RDMA_BIND");
 	char port[16];
 	char log[128];
 	const char *argv[64] = { program ? program : "zslabd",
 				 "--port",
 				 port,
 				 "--bind",
-				 is_local && over_rdma ? LOOPBACK " " MULTICAST : node->host,
+				 bind ? bind : node->host,
 				 "--unixsocket",
 				 node->unix_address + 5,
 				 "--memory",
@@ -85,7 +84,7 @@ static void run_node(const struct test_node *node)
 
 	snprintf(port, sizeof(port), "%d", node->port);
 	snprintf(log, sizeof(log), "%s/log", node->directory);
-	if (over_rdma) {
+	if (getenv("ZS_RDMA_ADDRESS")) {
 		argv[count++] = "--protected-mode";
 		argv[count++] = "no";
 		argv[count++] = "--rdma";

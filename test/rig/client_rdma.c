@@ -1,5 +1,6 @@
 /*
- * libzslab over a real RDMA device (soft-RoCE), with a real node on the other of the guest's hosts (two_hosts.sh).
+ * libzslab over RDMA with a real node: soft-RoCE, where the node is on the other of the guest's hosts (two_hosts.sh),
+ * or soft verbs on this machine (rdma_path.h).
  *
  * The device's own counters prove that it carried what is said to go over it. Then the node is frozen, killed, started
  * again, made to end the session; and the path is cut while operations go on. A value that is shown is never older than
@@ -13,6 +14,7 @@
 
 #include "client/internal.h"
 #include "test/client/support.h"
+#include "test/rig/rdma_path.h"
 
 enum {
 	LEASE_MS = 1000,
@@ -25,20 +27,6 @@ enum {
 static const char *const node_options[] = { "--lease", "1000", NULL };
 
 /* ---- what is counted elsewhere ---- */
-
-static uint64_t device_counter(const char *name)
-{
-	char path[256];
-	unsigned long long value = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/sys/class/infiniband/%s/ports/1/hw_counters/%s", getenv("ZS_RDMA_DEVICE"), name);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	assert_int_equal(fscanf(file, "%llu", &value), 1);
-	fclose(file);
-	return value;
-}
 
 static struct zslab_counters count(struct zslab *handle)
 {
@@ -165,14 +153,14 @@ static void test_hot_gets_make_no_work_in_the_node(void **state)
 		get_hot(handle, keys[i % HOT_KEYS], i % HOT_KEYS);
 	before = count(handle);
 	commands = node_counter(watcher, "total_commands_processed");
-	packets = device_counter("rcvd_pkts");
+	packets = path_received();
 	took = now_ms();
 	cpu[0] = node_cpu_ns(&node);
 	for (unsigned i = 0; i < HOT_GETS; i++)
 		get_hot(handle, keys[i % HOT_KEYS], i % HOT_KEYS);
 	cpu[0] = node_cpu_ns(&node) - cpu[0];
 	took = now_ms() - took;
-	packets = device_counter("rcvd_pkts") - packets;
+	packets = path_received() - packets;
 	commands = node_counter(watcher, "total_commands_processed") - commands;
 	after = count(handle);
 	cpu[1] = node_cpu_ns(&node);
@@ -213,12 +201,12 @@ static void test_operations_go_over_the_device(void **state)
 	handle = open_rdma(&node);
 	assert_status(handle, zslab_node_state(handle, 0, &now), ZSLAB_OK);
 	assert_string_equal(now.operations, "rdma");
-	packets = device_counter("rcvd_pkts");
+	packets = path_received();
 	for (unsigned i = 0; i < OPERATIONS; i++)
 		assert_status(handle, zslab_increment(handle, "n", 1, 1, &number), ZSLAB_OK);
 	assert_int_equal(number, OPERATIONS);
 	/* Each answer is a message. */
-	assert_true(device_counter("rcvd_pkts") - packets >= OPERATIONS);
+	assert_true(path_received() - packets >= OPERATIONS);
 	zslab_close(handle);
 	node_stop(&node);
 }
@@ -385,41 +373,6 @@ static void test_killed_session(void **state)
 
 /* ---- a path that is cut ---- */
 
-static void run(const char *command)
-{
-	int status = system(command);
-
-	if (status)
-		fail_msg("'%s' ends with %d", command, status);
-}
-
-static void prepare_cuts(void)
-{
-	run("modprobe -a sch_ingress cls_u32 act_gact && tc qdisc replace dev $ZS_RDMA_WIRE clsact");
-}
-
-/* RoCE is UDP to port 4791. */
-static void cut_rdma(void)
-{
-	run("tc filter add dev $ZS_RDMA_WIRE ingress protocol ip u32 match ip protocol 17 0xff "
-	    "match ip dport 4791 0xffff action drop");
-}
-
-static void heal_rdma(void)
-{
-	run("tc filter del dev $ZS_RDMA_WIRE ingress");
-}
-
-static void cut_all(void)
-{
-	run("ip link set $ZS_RDMA_WIRE nomaster");
-}
-
-static void heal_all(void)
-{
-	run("ip link set $ZS_RDMA_WIRE master joint");
-}
-
 /* What came of the load. */
 struct outcome {
 	uint64_t increments;
@@ -481,16 +434,15 @@ static void test_rdma_is_cut_and_healed(void **state)
 	(void)state;
 	node_start(&node, node_options);
 	handle = open_rdma(&node);
-	prepare_cuts();
 	load_for(handle, &o, 1000);
 	for (unsigned i = 0; i < 3; i++) {
 		before = count(handle);
-		cut_rdma();
+		path_cut_rdma();
 		during = o.increments;
-		load_for(handle, &o, 4000);
+		load_for(handle, &o, path_patience());
 		assert_true(o.increments - during > 20); /* over TCP, as soon as it was noticed */
 		assert_false(is_attached(handle));
-		heal_rdma();
+		path_heal_rdma();
 		during = now_ms();
 		while (!is_attached(handle) && now_ms() - during < PATIENCE_MS)
 			load(handle, &o);
@@ -516,14 +468,16 @@ static void test_all_is_cut_and_healed(void **state)
 	const char *address;
 
 	(void)state;
+	if (!path_can_cut_all())
+		skip();
 	node_start(&node, node_options);
 	address = node.tcp_address;
 	handle = open_with(&address, 1, &options);
 	load_for(handle, &o, 500);
 	for (unsigned i = 0; i < 2; i++) {
-		cut_all();
+		path_cut_all();
 		load_for(handle, &o, 3000);
-		heal_all();
+		path_heal_all();
 		for (uint64_t until = now_ms() + PATIENCE_MS; now_ms() < until && !is_attached(handle);)
 			load(handle, &o);
 		assert_true(is_attached(handle));
@@ -549,10 +503,8 @@ int main(void)
 		cmocka_unit_test(test_all_is_cut_and_healed),
 	};
 
-	if (!getenv("ZS_RDMA_ADDRESS") || !getenv("ZS_RDMA_DEVICE") || !getenv("ZS_RDMA_WIRE")) {
-		fprintf(stderr, "no RDMA devices: run it by two_hosts.sh\n");
+	if (!path_prepare())
 		return 1;
-	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

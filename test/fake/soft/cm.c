@@ -6,7 +6,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
+
+/* How often a cut path is tried again. */
+#define REPEAT_NS 10000000
 
 static _Atomic uint16_t next_port = 40000;
 
@@ -22,7 +26,9 @@ struct rdma_event_channel *rdma_create_event_channel(void)
 	e->last = &e->first;
 	e->channel.fd = epoll_create1(EPOLL_CLOEXEC);
 	e->waiting = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
-	if (!epoll_ctl(e->channel.fd, EPOLL_CTL_ADD, e->waiting, &watch))
+	e->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (!epoll_ctl(e->channel.fd, EPOLL_CTL_ADD, e->waiting, &watch) &&
+	    !epoll_ctl(e->channel.fd, EPOLL_CTL_ADD, e->timer, &watch))
 		return &e->channel;
 	rdma_destroy_event_channel(&e->channel);
 	return NULL;
@@ -34,6 +40,7 @@ void rdma_destroy_event_channel(struct rdma_event_channel *channel)
 
 	close(e->channel.fd);
 	close(e->waiting);
+	close(e->timer);
 	free(e);
 }
 
@@ -77,11 +84,24 @@ static struct soft_event *take_event(struct soft_events *e, struct soft_event **
 	return event;
 }
 
+void soft_events_deafen(struct soft_events *e)
+{
+	struct itimerspec when = { { 0, REPEAT_NS }, { 0, REPEAT_NS } };
+
+	e->is_deaf = true;
+	timerfd_settime(e->timer, 0, &when, NULL);
+}
+
 static void hear_again(struct soft_events *e)
 {
+	struct itimerspec never = { 0 };
+
 	e->is_deaf = false;
-	for (struct soft_id *id = e->ids; id; id = id->next)
+	timerfd_settime(e->timer, 0, &never, NULL);
+	for (struct soft_id *id = e->ids; id; id = id->next) {
 		soft_id_watch(id, true);
+		soft_id_repeat(id);
+	}
 }
 
 /* Never blocks. */
@@ -89,12 +109,17 @@ int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event *
 {
 	struct soft_events *e = (struct soft_events *)channel;
 	struct epoll_event ready;
+	uint64_t expirations;
 
 	if (e->is_deaf && !soft_get(soft_cut))
 		hear_again(e);
 	/* One at a time: what one brings may end another. */
-	while (!e->first && epoll_wait(channel->fd, &ready, 1, 0) == 1)
-		soft_id_ready(ready.data.ptr);
+	while (!e->first && epoll_wait(channel->fd, &ready, 1, 0) == 1) {
+		if (ready.data.ptr)
+			soft_id_ready(ready.data.ptr);
+		else
+			(void)!read(e->timer, &expirations, sizeof(expirations));
+	}
 	if (!e->first) {
 		errno = EAGAIN;
 		return -1;

@@ -54,6 +54,7 @@ struct soft_id {
 	int socket; /* -1: none */
 	bool is_heard;
 	struct soft_wire *wire;
+	struct soft_record own;	 /* the request for a connection */
 	struct soft_record peer; /* what the other end said */
 	uint8_t ack_timeout;
 	uint8_t retry_count;
@@ -70,13 +71,17 @@ struct soft_event {
 struct soft_events {
 	struct rdma_event_channel channel; /* fd: an epoll, of `waiting` and of the sockets */
 	int waiting;			   /* readable while there are events */
-	bool is_deaf;			   /* some socket is not watched, because the path is cut */
+	int timer;			   /* runs while the channel is deaf */
+	bool is_deaf;			   /* the path is cut, and something waits for that to end */
 	struct soft_event *first;
 	struct soft_event **last;
 	struct soft_id *ids;
 };
 
 /* ---- cm.c ---- */
+
+/* What cannot go on while the path is cut is tried again when it has been healed. */
+void soft_events_deafen(struct soft_events *events);
 
 /* Watches the socket of an identifier, or stops. 0 or -1. */
 int soft_id_watch(struct soft_id *id, bool watch);
@@ -91,6 +96,9 @@ void soft_tell(struct soft_id *id, enum rdma_cm_event_type type, int status, con
 
 /* Something has come for this identifier. */
 void soft_id_ready(struct soft_id *id);
+
+/* The path has been healed: a request for a connection that is not answered yet is sent again. */
+void soft_id_repeat(struct soft_id *id);
 
 /* Opens a socket that listens at a port. -1 (errno). */
 int soft_listen_at(const struct sockaddr_in *address);

@@ -98,7 +98,7 @@ static int make_wire(struct soft_id *id, int *peers_end)
 	return -1;
 }
 
-static int request(struct soft_id *id, struct soft_record *record)
+static int request(struct soft_id *id)
 {
 	int descriptors[3];
 	struct sockaddr_un name;
@@ -109,14 +109,11 @@ static int request(struct soft_id *id, struct soft_record *record)
 		return -1;
 	soft_self_descriptors(descriptors);
 	id->socket = new_socket();
-	record->from = id->id.route.addr.src_sin;
-	record->to = id->id.route.addr.dst_sin;
-	id->state = SOFT_ID_CONNECTING;
 	if (id->socket >= 0 && connect(id->socket, (struct sockaddr *)&name, size)) {
 		id->state = SOFT_ID_ENDED;
 		soft_tell(id, RDMA_CM_EVENT_REJECTED, STATUS_NO_LISTENER, NULL);
 	}
-	result = id->socket < 0 ? -1 : id->state == SOFT_ID_ENDED ? 0 : send_record(id, record, descriptors, 3);
+	result = id->socket < 0 ? -1 : id->state == SOFT_ID_ENDED ? 0 : send_record(id, &id->own, descriptors, 3);
 	close(descriptors[2]);
 	return result ? result : soft_id_watch(id, true);
 }
@@ -124,21 +121,29 @@ static int request(struct soft_id *id, struct soft_record *record)
 int rdma_connect(struct rdma_cm_id *cm_id, struct rdma_conn_param *param)
 {
 	struct soft_id *id = (struct soft_id *)cm_id;
-	struct soft_record record;
 
 	if (id->state != SOFT_ID_IDLE || !cm_id->verbs) {
 		errno = EINVAL;
 		return -1;
 	}
-	if (make_record(&record, SOFT_CONNECT, param, SOFT_PRIVATE_CONNECT))
+	if (make_record(&id->own, SOFT_CONNECT, param, SOFT_PRIVATE_CONNECT))
 		return -1;
+	id->own.from = cm_id->route.addr.src_sin;
+	id->own.to = cm_id->route.addr.dst_sin;
 	id->retry_count = param->retry_count;
-	/* It goes nowhere, and no answer comes. */
-	if (soft_get(soft_cut)) {
-		id->state = SOFT_ID_CONNECTING;
-		return 0;
+	id->state = SOFT_ID_CONNECTING;
+	if (!soft_get(soft_cut))
+		return request(id);
+	soft_events_deafen((struct soft_events *)cm_id->channel);
+	return 0;
+}
+
+void soft_id_repeat(struct soft_id *id)
+{
+	if (id->state == SOFT_ID_CONNECTING && id->socket < 0 && request(id)) {
+		id->state = SOFT_ID_ENDED;
+		soft_tell(id, RDMA_CM_EVENT_UNREACHABLE, -errno, NULL);
 	}
-	return request(id, &record);
 }
 
 int rdma_accept(struct rdma_cm_id *cm_id, struct rdma_conn_param *param)
@@ -356,7 +361,7 @@ void soft_id_ready(struct soft_id *id)
 	ssize_t size;
 
 	if (soft_get(soft_cut)) {
-		((struct soft_events *)id->id.channel)->is_deaf = true;
+		soft_events_deafen((struct soft_events *)id->id.channel);
 		soft_id_watch(id, false);
 		return;
 	}

@@ -10,6 +10,9 @@
 
 enum { EVENTS = 16 };
 
+/* How often a cut path is tried again. */
+#define REPEAT_NS 10000000
+
 /* Its descriptor is readable when a queue that was armed has an event, or may have one. */
 struct channel {
 	struct ibv_comp_channel channel; /* fd: an epoll, of `events` and of the armed queues */
@@ -216,6 +219,8 @@ void soft_progress(struct soft_completions *q)
 	}
 	if (q->next_ns != UINT64_MAX)
 		work_on_all(q);
+	if (q->is_deaf)
+		soft_expect(q, soft_now_ns() + REPEAT_NS);
 }
 
 int soft_poll(struct ibv_cq *cq, int most, struct ibv_wc *completions)
