@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "client/internal.h"
-#include "test/client/support.h"
+#include "test/client/rdma_load.h"
 #include "test/rig/rdma_path.h"
 
 enum {
@@ -21,20 +21,11 @@ enum {
 	HOT_KEYS = 100,
 	HOT_GETS = 5000,
 	PINNED_MAX = 128 << 10,
-	PATIENCE_MS = 20000,
 };
 
 static const char *const node_options[] = { "--lease", "1000", NULL };
 
 /* ---- what is counted elsewhere ---- */
-
-static struct zslab_counters count(struct zslab *handle)
-{
-	struct zslab_counters counters;
-
-	assert_status(handle, zslab_counters(handle, &counters), ZSLAB_OK);
-	return counters;
-}
 
 static uint64_t node_counter(struct zslab *handle, const char *name)
 {
@@ -61,50 +52,9 @@ static uint64_t node_cpu_ns(const struct test_node *node)
 
 /* ---- small things ---- */
 
-static struct zslab *open_rdma(const struct test_node *node)
-{
-	struct zslab_options options = { .via = ZSLAB_VIA_RDMA, .timeout_ms = PATIENCE_MS, .connect_timeout_ms = 5000 };
-	const char *address = node->tcp_address;
-
-	return open_with(&address, 1, &options);
-}
-
 static struct zslab *open_tcp(const struct test_node *node)
 {
 	return open_handle(node->tcp_address, ZSLAB_VIA_TCP);
-}
-
-/* Lets the library do what time brings. */
-static void turn(struct zslab *handle)
-{
-	struct zslab_op *none;
-
-	assert_int_equal(zslab_poll(handle, &none, 1, 0), 0);
-	sleep_ms(2);
-}
-
-static bool is_attached(struct zslab *handle)
-{
-	struct zslab_node_state now;
-
-	assert_status(handle, zslab_node_state(handle, 0, &now), ZSLAB_OK);
-	return now.attached;
-}
-
-static uint64_t await_attached(struct zslab *handle)
-{
-	uint64_t began = now_ms();
-
-	while (!is_attached(handle)) {
-		struct zslab_node_state now;
-
-		turn(handle);
-		if (now_ms() - began > PATIENCE_MS) {
-			(void)zslab_node_state(handle, 0, &now);
-			fail_msg("no return to RDMA: %s", now.problem);
-		}
-	}
-	return now_ms() - began;
 }
 
 static void fill_hot(struct zslab *handle, char keys[HOT_KEYS][24])
@@ -373,56 +323,6 @@ static void test_killed_session(void **state)
 
 /* ---- a path that is cut ---- */
 
-/* What came of the load. */
-struct outcome {
-	uint64_t increments;
-	uint64_t unknown;
-	uint64_t undone;
-	uint64_t longest_ms;
-};
-
-/* One of each, and the time it took. The value is the last one written, or one that may have been. */
-static void load(struct zslab *handle, struct outcome *o)
-{
-	static uint64_t written;
-	static uint64_t certain; /* no value before this one may be seen */
-	char text[32];
-	uint64_t began = now_ms();
-	int status = zslab_increment(handle, "n", 1, 1, NULL);
-
-	o->increments += status == ZSLAB_OK;
-	o->unknown += status == ZSLAB_EUNKNOWN;
-	o->undone += status == ZSLAB_ETIMEDOUT || status == ZSLAB_EUNREACHABLE;
-	if (status && status != ZSLAB_EUNKNOWN && status != ZSLAB_ETIMEDOUT && status != ZSLAB_EUNREACHABLE)
-		check_status(handle, status, ZSLAB_OK, __FILE__, __LINE__);
-	snprintf(text, sizeof(text), "%" PRIu64, ++written);
-	if (set_text(handle, "k", text) == ZSLAB_OK)
-		certain = written;
-	if (get_text(handle, "k", text, sizeof(text)) == ZSLAB_OK)
-		assert_in_range(strtoull(text, NULL, 10), certain, written);
-	if (now_ms() - began > o->longest_ms)
-		o->longest_ms = now_ms() - began;
-}
-
-static void load_for(struct zslab *handle, struct outcome *o, unsigned ms)
-{
-	for (uint64_t until = now_ms() + ms; now_ms() < until;)
-		load(handle, o);
-}
-
-static void check_outcome(struct zslab *handle, const struct outcome *o)
-{
-	char text[32];
-	uint64_t number;
-
-	assert_status(handle, get_text(handle, "n", text, sizeof(text)), ZSLAB_OK);
-	number = strtoull(text, NULL, 10);
-	printf("%" PRIu64 " increments done, %" PRIu64 " unknown, %" PRIu64 " surely not: the number is %" PRIu64
-	       "; the longest round took %" PRIu64 " ms\n",
-	       o->increments, o->unknown, o->undone, number, o->longest_ms);
-	assert_in_range(number, o->increments, o->increments + o->unknown);
-}
-
 static void test_rdma_is_cut_and_healed(void **state)
 {
 	struct outcome o = { 0 };
@@ -444,7 +344,7 @@ static void test_rdma_is_cut_and_healed(void **state)
 		assert_false(is_attached(handle));
 		path_heal_rdma();
 		during = now_ms();
-		while (!is_attached(handle) && now_ms() - during < PATIENCE_MS)
+		while (!is_attached(handle) && now_ms() - during < RDMA_PATIENCE_MS)
 			load(handle, &o);
 		assert_true(is_attached(handle));
 		printf("back on RDMA %" PRIu64 " ms after the path was healed\n", now_ms() - during);
@@ -478,7 +378,7 @@ static void test_all_is_cut_and_healed(void **state)
 		path_cut_all();
 		load_for(handle, &o, 3000);
 		path_heal_all();
-		for (uint64_t until = now_ms() + PATIENCE_MS; now_ms() < until && !is_attached(handle);)
+		for (uint64_t until = now_ms() + RDMA_PATIENCE_MS; now_ms() < until && !is_attached(handle);)
 			load(handle, &o);
 		assert_true(is_attached(handle));
 		load_for(handle, &o, 500);
