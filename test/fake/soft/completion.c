@@ -91,6 +91,8 @@ int soft_notify(struct ibv_cq *cq, int solicited)
 		return EINVAL;
 	if (q->armed)
 		return 0;
+	/* What is there already wakes nobody. */
+	soft_progress(q);
 	if (watch(cq->channel->fd, q->epoll, q))
 		return errno;
 	q->armed = true;
