@@ -3,6 +3,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+void start_faulty(struct test_node *node, const char *settings, const char *const *options)
+{
+	assert_int_equal(setenv("ZS_SOFT_VERBS", settings, 1), 0);
+	node_start(node, options);
+	unsetenv("ZS_SOFT_VERBS");
+}
+
 struct zslab *open_rdma(const struct test_node *node)
 {
 	struct zslab_options options = { .via = ZSLAB_VIA_RDMA,

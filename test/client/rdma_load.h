@@ -6,6 +6,9 @@
 
 enum { RDMA_PATIENCE_MS = 20000 };
 
+/* As node_start, with a node whose soft verbs have these settings. */
+void start_faulty(struct test_node *node, const char *settings, const char *const *options);
+
 /* One that reads and operates by RDMA, and has patience with slow machines. */
 struct zslab *open_rdma(const struct test_node *node);
 

@@ -68,14 +68,6 @@ static void test_client(void **state)
 
 /* ---- at the node's end ---- */
 
-/* For nodes that are started now. */
-static void start_faulty(struct test_node *node, const char *settings)
-{
-	assert_int_equal(setenv("ZS_SOFT_VERBS", settings, 1), 0);
-	node_start(node, NULL);
-	unsetenv("ZS_SOFT_VERBS");
-}
-
 /* They come again and again, and with each the session is lost: so RDMA works for a while, and comes back. */
 static void test_node(void **state)
 {
@@ -89,7 +81,7 @@ static void test_node(void **state)
 		uint64_t until = now_ms() + LOAD_MAX_MS;
 
 		printf("%s: ", settings[i]);
-		start_faulty(&node, settings[i]);
+		start_faulty(&node, settings[i], NULL);
 		handle = open_rdma(&node);
 		while (count(handle).rdma_detaches < 2 && now_ms() < until)
 			load(handle, &o);
@@ -115,7 +107,7 @@ static void test_devices(void **state)
 		struct zslab *handle;
 
 		printf("%s: ", settings[i]);
-		start_faulty(&node, settings[i]);
+		start_faulty(&node, settings[i], NULL);
 		handle = open_rdma(&node);
 		load_for(handle, &o, LOAD_MS);
 		assert_int_equal(o.increments, o.written);
@@ -136,9 +128,7 @@ static void test_device_without_reads(void **state)
 	char why[ZSLAB_ERROR_MAX];
 
 	(void)state;
-	assert_int_equal(setenv("ZS_SOFT_VERBS", "depth=0", 1), 0);
-	node_start(&node, (const char *const[]){ "--rdma", "auto", NULL });
-	unsetenv("ZS_SOFT_VERBS");
+	start_faulty(&node, "depth=0", (const char *const[]){ "--rdma", "auto", NULL });
 	address = node.tcp_address;
 	assert_int_equal(zslab_open(&handle, &address, 1, &options, why, sizeof(why)), ZSLAB_ETRANSPORT);
 	assert_mentions(why, "no RDMA with node");

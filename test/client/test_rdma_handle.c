@@ -40,6 +40,7 @@ static int heal(void **state)
 {
 	(void)state;
 	soft_fault("delay_us", 0);
+	soft_fault("arm_ms", 0);
 	soft_fault("fatal", 0);
 	return 0;
 }
@@ -183,40 +184,69 @@ static void test_deadlines_of_reads(void **state)
 	zslab_close(handle);
 }
 
+/* ---- time that passes between one look and the next ---- */
+
 /*
- * The node knows what time it is when a command comes by RDMA, also if it slept or spun until then. The node is asked
- * because the key is not found by reading.
+ * The node's worker took the time, was not run for a while, and then finds a command: it must not find with it what
+ * ended meanwhile. The node is asked because the client's own read tells it that the key has ended.
  */
 static void test_expired_keys(void **state)
 {
-	struct zslab *handle = open_rdma(&node);
-	char value[8];
+	static const char *const settings[] = { "stall_ms=0", "stall_ms=60" };
+	struct zslab_op set = {
+		.kind = ZSLAB_SET, .key = "k", .key_size = 1, .value = "v", .value_size = 1, .expiry = ZSLAB_PX
+	};
 
 	(void)state;
-	for (unsigned i = 0; i < 20; i++) {
-		struct zslab_op set = { .kind = ZSLAB_SET,
-					.key = "short",
-					.key_size = 5,
-					.value = "v",
-					.value_size = 1,
-					.expiry = ZSLAB_PX,
-					.time = 10 + i };
-		uint64_t asks = count(handle).rdma_asks;
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		struct test_node stalled;
+		struct zslab *handle;
+		char value[8];
 
-		assert_status(handle, zslab_run(handle, &set), ZSLAB_OK);
-		for (uint64_t until = now_ms() + (uint64_t)set.time + 2; now_ms() < until;) {
-			/* Half of the times the node is kept awake meanwhile. */
-			if (i % 2)
-				assert_status(handle, zslab_ping(handle, 0), ZSLAB_OK);
-			else
-				sleep_ms(1);
+		start_faulty(&stalled, settings[i], NULL);
+		handle = open_rdma(&stalled);
+		for (set.time = 1; set.time <= 20; set.time++) {
+			uint64_t asks = count(handle).rdma_asks;
+
+			assert_status(handle, zslab_run(handle, &set), ZSLAB_OK);
+			sleep_ms((unsigned)set.time + 1);
+			assert_status(handle, get_text(handle, "k", value, sizeof(value)), ZSLAB_ENOTFOUND);
+			assert_status(handle, zslab_touch(handle, "k", 1), ZSLAB_ENOTFOUND);
+			assert_int_equal(count(handle).rdma_asks, asks + 1);
 		}
-		assert_status(handle, get_text(handle, "short", value, sizeof(value)), ZSLAB_ENOTFOUND);
-		assert_true(count(handle).rdma_asks > asks);
-		/* And what it says of a deadline counts from now. */
-		assert_status(handle, zslab_touch(handle, "short", 5), ZSLAB_ENOTFOUND);
+		zslab_close(handle);
+		node_stop(&stalled);
 	}
+}
+
+/* What comes just before an end goes to sleep is not slept over: until the next heartbeat that would be, a fifth of a
+ * lease. */
+static void test_nothing_is_slept_over(void **state)
+{
+	enum { ROUNDS = 10, LEASE_MS = 2000 };
+	static const char *const options[] = { "--lease", "2000", NULL };
+	struct test_node sleepy;
+	struct zslab *handle;
+	uint64_t began;
+
+	(void)state;
+	start_faulty(&sleepy, "arm_ms=20", options);
+	handle = open_rdma(&sleepy);
+	fill(handle);
+	soft_fault("arm_ms", 20);
+	began = now_ms();
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		struct zslab_op op = { .kind = ZSLAB_TOUCH, .key = "key:0", .key_size = 5 };
+		struct zslab_op *done;
+
+		sleep_ms(5);
+		assert_int_equal(zslab_submit(handle, &op), 0);
+		assert_int_equal(zslab_poll(handle, &done, 1, -1), 1);
+		assert_status(handle, op.status, ZSLAB_OK);
+	}
+	assert_in_range(now_ms() - began, 0, ROUNDS * LEASE_MS / 10);
 	zslab_close(handle);
+	node_stop(&sleepy);
 }
 
 /* ---- ends ---- */
@@ -321,6 +351,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_reads_see_writes_before_them, heal),
 		cmocka_unit_test_teardown(test_deadlines_of_reads, heal),
 		cmocka_unit_test_teardown(test_expired_keys, heal),
+		cmocka_unit_test_teardown(test_nothing_is_slept_over, heal),
 		cmocka_unit_test_teardown(test_close_with_reads_under_way, heal),
 		cmocka_unit_test_teardown(test_fork, heal),
 		cmocka_unit_test_teardown(test_threads, heal),

@@ -64,7 +64,7 @@ int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **cq, void 
 
 	for (struct soft_completions *q = c->queues; q; q = q->next_of_channel) {
 		if (q->armed)
-			soft_progress(q);
+			soft_progress(q, 0);
 		if (!q->has_event)
 			continue;
 		q->has_event = false;
@@ -92,7 +92,7 @@ int soft_notify(struct ibv_cq *cq, int solicited)
 	if (q->armed)
 		return 0;
 	/* What is there already wakes nobody. */
-	soft_progress(q);
+	soft_progress(q, soft_get(soft_arm_ms));
 	if (watch(cq->channel->fd, q->epoll, q))
 		return errno;
 	q->armed = true;
@@ -207,14 +207,14 @@ static void hear_again(struct soft_completions *q)
 		soft_listen_to(pair, true);
 }
 
-void soft_progress(struct soft_completions *q)
+void soft_progress(struct soft_completions *q, uint64_t wait_ms)
 {
 	struct epoll_event ready[EVENTS];
 	int count;
 
 	if (q->is_deaf && !soft_get(soft_cut))
 		hear_again(q);
-	count = epoll_wait(q->epoll, ready, EVENTS, 0);
+	count = epoll_wait(q->epoll, ready, EVENTS, (int)wait_ms);
 	for (int i = 0; i < count; i++) {
 		if (ready[i].data.ptr)
 			soft_take_messages(ready[i].data.ptr);
@@ -231,7 +231,7 @@ int soft_poll(struct ibv_cq *cq, int most, struct ibv_wc *completions)
 	int count = 0;
 
 	if (q->first == q->next)
-		soft_progress(q);
+		soft_progress(q, soft_get(soft_stall_ms));
 	while (count < most && q->first != q->next)
 		completions[count++] = q->ring[q->first++ % q->size];
 	return count;

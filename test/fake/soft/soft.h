@@ -172,8 +172,8 @@ struct soft_completions {
 
 void soft_complete(struct soft_completions *queue, const struct ibv_wc *completion);
 
-/* Lets happen what can happen. */
-void soft_progress(struct soft_completions *queue);
+/* Lets happen what can happen; waits so long for something that does. */
+void soft_progress(struct soft_completions *queue, uint64_t wait_ms);
 
 /* Requests are to be looked at then. */
 void soft_expect(struct soft_completions *queue, uint64_t when_ns);

@@ -17,6 +17,8 @@
  *   depth        READs that the device allows at a time for one queue pair
  *   delay_us     a request is worked on that late
  *   tear         READs copy 64 bytes at a time, the last ones first, and others run in between
+ *   stall_ms     who polls and finds nothing is not run for so long, or until something has come
+ *   arm_ms       who wants to be told of the next completion, the same: something comes just before that
  *   cut          nothing goes out and nothing comes in
  *   drop         every nth request is not answered any more
  *   deny         every nth READ is refused by the peer
@@ -31,6 +33,8 @@
 	X(depth, 16)     \
 	X(delay_us, 0)   \
 	X(tear, 0)       \
+	X(stall_ms, 0)   \
+	X(arm_ms, 0)     \
 	X(cut, 0)        \
 	X(drop, 0)       \
 	X(deny, 0)       \
