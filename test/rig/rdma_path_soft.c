@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <unistd.h>
 
 #include "test/client/soft_faults.h"
 #include "test/rig/rdma_path.h"
@@ -11,6 +11,11 @@
 bool path_prepare(void)
 {
 	return soft_load();
+}
+
+uint16_t path_port(void)
+{
+	return (uint16_t)(20000 + getpid() % 2000 * 10);
 }
 
 uint64_t path_received(void)

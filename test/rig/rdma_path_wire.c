@@ -17,11 +17,17 @@ static void run(const char *command)
 
 bool path_prepare(void)
 {
-	if (!getenv("ZS_RDMA_ADDRESS") || !getenv("ZS_RDMA_DEVICE") || !getenv("ZS_RDMA_WIRE")) {
-		fprintf(stderr, "no RDMA devices: run it by two_hosts.sh\n");
+	if (!getenv("ZS_RDMA_ADDRESS") || !getenv("ZS_RDMA_DEVICE")) {
+		fprintf(stderr, "no RDMA device: ZS_RDMA_ADDRESS and ZS_RDMA_DEVICE are not set\n");
 		return false;
 	}
-	return !system("modprobe -a sch_ingress cls_u32 act_gact && tc qdisc replace dev $ZS_RDMA_WIRE clsact");
+	return !getenv("ZS_RDMA_WIRE") ||
+	       !system("modprobe -a sch_ingress cls_u32 act_gact && tc qdisc replace dev $ZS_RDMA_WIRE clsact");
+}
+
+uint16_t path_port(void)
+{
+	return 7480;
 }
 
 uint64_t path_received(void)

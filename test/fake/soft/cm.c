@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -104,21 +106,31 @@ static void hear_again(struct soft_events *e)
 	}
 }
 
-/* Never blocks. */
-int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event **event)
+static void look(struct soft_events *e)
 {
-	struct soft_events *e = (struct soft_events *)channel;
 	struct epoll_event ready;
 	uint64_t expirations;
 
 	if (e->is_deaf && !soft_get(soft_cut))
 		hear_again(e);
 	/* One at a time: what one brings may end another. */
-	while (!e->first && epoll_wait(channel->fd, &ready, 1, 0) == 1) {
+	while (!e->first && epoll_wait(e->channel.fd, &ready, 1, 0) == 1) {
 		if (ready.data.ptr)
 			soft_id_ready(ready.data.ptr);
 		else
 			(void)!read(e->timer, &expirations, sizeof(expirations));
+	}
+}
+
+int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event **event)
+{
+	struct soft_events *e = (struct soft_events *)channel;
+	struct pollfd wait = { .fd = channel->fd, .events = POLLIN };
+
+	look(e);
+	while (!e->first && !(fcntl(channel->fd, F_GETFL) & O_NONBLOCK)) {
+		poll(&wait, 1, -1);
+		look(e);
 	}
 	if (!e->first) {
 		errno = EAGAIN;
@@ -167,18 +179,41 @@ struct soft_id *soft_id_new(struct soft_events *events, void *context, enum rdma
 	return id;
 }
 
+static void leave_channel(struct soft_id *id)
+{
+	struct soft_id **link = &((struct soft_events *)id->id.channel)->ids;
+
+	while (*link != id)
+		link = &(*link)->next;
+	*link = id->next;
+	soft_id_watch(id, false);
+}
+
+void soft_id_move(struct soft_id *id, struct soft_events *events)
+{
+	leave_channel(id);
+	id->id.channel = &events->channel;
+	id->next = events->ids;
+	events->ids = id;
+	soft_id_watch(id, true);
+}
+
 int rdma_create_id(struct rdma_event_channel *channel, struct rdma_cm_id **made, void *context,
 		   enum rdma_port_space space)
 {
-	struct soft_id *id;
+	struct rdma_event_channel *own = channel ? NULL : rdma_create_event_channel();
+	struct soft_id *id = NULL;
 
-	if (space != RDMA_PS_TCP || !soft_context()) {
+	if (space != RDMA_PS_TCP || !soft_context())
 		errno = space != RDMA_PS_TCP ? EINVAL : ENODEV;
+	else if (channel || own)
+		id = soft_id_new((struct soft_events *)(channel ? channel : own), context, space);
+	if (!id) {
+		if (own)
+			rdma_destroy_event_channel(own);
 		return -1;
 	}
-	id = soft_id_new((struct soft_events *)channel, context, space);
-	if (!id)
-		return -1;
+	id->waits = own;
 	*made = &id->id;
 	return 0;
 }
@@ -188,7 +223,6 @@ int rdma_destroy_id(struct rdma_cm_id *cm_id)
 {
 	struct soft_id *id = (struct soft_id *)cm_id;
 	struct soft_events *e = (struct soft_events *)cm_id->channel;
-	struct soft_id **link = &e->ids;
 	struct soft_event **event = &e->first;
 
 	while (*event) {
@@ -197,12 +231,13 @@ int rdma_destroy_id(struct rdma_cm_id *cm_id)
 		else
 			event = &(*event)->next;
 	}
-	while (*link != id)
-		link = &(*link)->next;
-	*link = id->next;
-	soft_id_watch(id, false);
+	leave_channel(id);
 	soft_close(id->socket);
 	soft_wire_release(id->wire);
+	if (id->waits) {
+		free(cm_id->event);
+		rdma_destroy_event_channel(cm_id->channel);
+	}
 	free(id);
 	return 0;
 }
@@ -258,14 +293,14 @@ int rdma_resolve_addr(struct rdma_cm_id *cm_id, struct sockaddr *from, struct so
 				     .sin_port = htons(next_port++) };
 	lead_to_device((struct soft_id *)cm_id);
 	soft_tell((struct soft_id *)cm_id, RDMA_CM_EVENT_ADDR_RESOLVED, 0, NULL);
-	return 0;
+	return soft_await((struct soft_id *)cm_id, RDMA_CM_EVENT_ADDR_RESOLVED);
 }
 
 int rdma_resolve_route(struct rdma_cm_id *cm_id, int timeout_ms)
 {
 	(void)timeout_ms;
 	soft_tell((struct soft_id *)cm_id, RDMA_CM_EVENT_ROUTE_RESOLVED, 0, NULL);
-	return 0;
+	return soft_await((struct soft_id *)cm_id, RDMA_CM_EVENT_ROUTE_RESOLVED);
 }
 
 int rdma_set_option(struct rdma_cm_id *cm_id, int level, int name, void *value, size_t size)

@@ -1,10 +1,11 @@
 /*
- * The connection manager, between cm.c (identifiers, event channels, addresses) and cm_connect.c (making and ending
- * connections).
+ * The connection manager, between cm.c (event channels, identifiers), cm_wait.c (calls that wait) and cm_connect.c
+ * (making and ending connections).
  *
- * There is one host. It has every IPv4 address, so that only ports tell its listeners apart: a listener is an abstract
- * Unix socket with the port in its name. A connection begins with a socket to that, over which the two ends then send
- * each other the records below; the end of the socket is the end of the connection.
+ * There is one host that answers, 127.0.0.1, and whoever listens at any address listens there, so that only ports tell
+ * listeners apart: a listener is an abstract Unix socket with the port in its name. A connection begins with a socket
+ * to that, over which the two ends then send each other the records below; the end of the socket is the end of the
+ * connection.
  */
 #ifndef ZS_TEST_FAKE_SOFT_CM_H
 #define ZS_TEST_FAKE_SOFT_CM_H
@@ -53,6 +54,7 @@ struct soft_id {
 	enum soft_id_state state;
 	int socket; /* -1: none */
 	bool is_heard;
+	bool waits; /* it was made without a channel: calls return when they are over */
 	struct soft_wire *wire;
 	struct soft_record own;	 /* the request for a connection */
 	struct soft_record peer; /* what the other end said */
@@ -89,8 +91,16 @@ int soft_id_watch(struct soft_id *id, bool watch);
 /* A new identifier of the channel, without a socket. NULL: no memory. */
 struct soft_id *soft_id_new(struct soft_events *events, void *context, enum rdma_port_space space);
 
+/* Moves it to another channel. */
+void soft_id_move(struct soft_id *id, struct soft_events *events);
+
 /* Tells the channel. `record` NULL: without private data. */
 void soft_tell(struct soft_id *id, enum rdma_cm_event_type type, int status, const struct soft_record *record);
+
+/* ---- cm_wait.c ---- */
+
+/* Waits for what this identifier's call brings, if its calls do. 0, or -1: it is another event than `wanted`. */
+int soft_await(struct soft_id *id, enum rdma_cm_event_type wanted);
 
 /* ---- cm_connect.c ---- */
 

@@ -105,6 +105,9 @@ static int request(struct soft_id *id)
 	socklen_t size = name_of(&id->id.route.addr.dst_sin, &name);
 	int result;
 
+	/* Nobody else is there, and so nobody answers. */
+	if (id->id.route.addr.dst_sin.sin_addr.s_addr != htonl(INADDR_LOOPBACK))
+		return 0;
 	if (make_wire(id, &descriptors[2]))
 		return -1;
 	soft_self_descriptors(descriptors);
@@ -132,10 +135,11 @@ int rdma_connect(struct rdma_cm_id *cm_id, struct rdma_conn_param *param)
 	id->own.to = cm_id->route.addr.dst_sin;
 	id->retry_count = param->retry_count;
 	id->state = SOFT_ID_CONNECTING;
-	if (!soft_get(soft_cut))
-		return request(id);
-	soft_events_deafen((struct soft_events *)cm_id->channel);
-	return 0;
+	if (soft_get(soft_cut))
+		soft_events_deafen((struct soft_events *)cm_id->channel);
+	else if (request(id))
+		return -1;
+	return soft_await(id, RDMA_CM_EVENT_CONNECT_RESPONSE);
 }
 
 void soft_id_repeat(struct soft_id *id)
@@ -159,7 +163,9 @@ int rdma_accept(struct rdma_cm_id *cm_id, struct rdma_conn_param *param)
 	if (make_record(&record, SOFT_ACCEPT, param, SOFT_PRIVATE_ACCEPT))
 		return -1;
 	soft_self_descriptors(descriptors);
-	return send_record(id, &record, descriptors, 2);
+	if (send_record(id, &record, descriptors, 2))
+		return -1;
+	return soft_await(id, RDMA_CM_EVENT_ESTABLISHED);
 }
 
 int rdma_reject(struct rdma_cm_id *cm_id, const void *data, uint8_t size)

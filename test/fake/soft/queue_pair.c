@@ -107,8 +107,8 @@ void soft_listen_to(struct soft_queue_pair *pair, bool listen)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = pair };
 
-	listen = listen && pair->wire && (pair->qp.state == IBV_QPS_RTR || pair->qp.state == IBV_QPS_RTS);
-	if (listen == pair->is_heard)
+	listen = listen && (pair->qp.state == IBV_QPS_RTR || pair->qp.state == IBV_QPS_RTS);
+	if (!pair->wire || listen == pair->is_heard)
 		return;
 	pair->is_heard = listen;
 	epoll_ctl(pair->receives_to->epoll, listen ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, pair->wire->fd, &event);
