@@ -19,8 +19,8 @@ struct fault {
 
 /* A read that takes longer than 0.3 ms is not waited for. */
 static const struct fault faults[] = {
-	{ "drop", 311, 2 },   { "deny", 307, 5 },    { "fatal", 293, 5 }, { "dead", 283, 5 },
-	{ "refuse", 281, 5 }, { "delay_us", 50, 0 }, { "tear", 1, 0 },
+	{ "drop", 311, 2 },   { "deny", 307, 3 },    { "fatal", 293, 3 }, { "dead", 283, 3 },
+	{ "refuse", 281, 3 }, { "delay_us", 50, 0 }, { "tear", 1, 0 },
 };
 
 /* Under the fault until it has broken so many sessions. */
