@@ -248,6 +248,46 @@ static void test_nothing_is_slept_over(void **state)
 	node_stop(&sleepy);
 }
 
+/*
+ * A write is on its way to the node when the session breaks, and is repeated over the socket. Its first copy, which
+ * arrives after a later write, is not done any more.
+ */
+static void test_a_late_write_is_not_done(void **state)
+{
+	enum { LATE_MS = 200 };
+	static const char *const options[] = { "--lease", "2000", "--workers", "2", NULL };
+	struct zslab_op set = {
+		.kind = ZSLAB_SET, .key = "k", .key_size = 1, .value = "first", .value_size = 5, .timeout_ms = 10000
+	};
+	struct zslab_op *done = NULL;
+	struct test_node slow;
+	struct zslab *handle;
+	char value[16];
+	uint64_t sent;
+
+	(void)state;
+	start_faulty(&slow, "late_ms=200", options);
+	handle = open_rdma(&slow);
+	assert_status(handle, set_text(handle, "k", "none"), ZSLAB_OK);
+	sent = soft_value("sends");
+	assert_int_equal(zslab_submit(handle, &set), 0);
+	assert_int_equal(zslab_poll(handle, &done, 1, 0), 0);
+	assert_true(soft_value("sends") > sent);
+	soft_fault("fatal", 1);
+	assert_status(handle, get_text(handle, "k", value, sizeof(value)), ZSLAB_OK);
+	soft_fault("fatal", 0);
+	assert_int_equal(count(handle).rdma_detaches, 1);
+	while (!done)
+		assert_in_range(zslab_poll(handle, &done, 1, -1), 0, 1);
+	assert_status(handle, set.status, ZSLAB_OK);
+	assert_int_equal(count(handle).repeated, 1);
+	assert_status(handle, set_text(handle, "k", "second"), ZSLAB_OK);
+	sleep_ms(2 * LATE_MS);
+	assert_value(handle, "k", "second");
+	zslab_close(handle);
+	node_stop(&slow);
+}
+
 /* ---- ends ---- */
 
 static void test_close_with_reads_under_way(void **state)
@@ -351,6 +391,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_deadlines_of_reads, heal),
 		cmocka_unit_test_teardown(test_expired_keys, heal),
 		cmocka_unit_test_teardown(test_nothing_is_slept_over, heal),
+		cmocka_unit_test_teardown(test_a_late_write_is_not_done, heal),
 		cmocka_unit_test_teardown(test_close_with_reads_under_way, heal),
 		cmocka_unit_test_teardown(test_fork, heal),
 		cmocka_unit_test_teardown(test_threads, heal),

@@ -29,6 +29,7 @@ enum {
 };
 
 struct soft_record {
+	uint64_t sent_ns;
 	uint32_t kind;
 	uint32_t number; /* of the sender's queue pair */
 	struct sockaddr_in from;
@@ -74,7 +75,7 @@ struct soft_events {
 	struct rdma_event_channel channel; /* fd: an epoll, of `waiting` and of the sockets */
 	int waiting;			   /* readable while there are events */
 	int timer;			   /* runs while the channel is deaf */
-	bool is_deaf;			   /* the path is cut, and something waits for that to end */
+	bool is_deaf;			   /* some socket is not watched for a while */
 	struct soft_event *first;
 	struct soft_event **last;
 	struct soft_id *ids;
@@ -82,7 +83,7 @@ struct soft_events {
 
 /* ---- cm.c ---- */
 
-/* What cannot go on while the path is cut is tried again when it has been healed. */
+/* What cannot go on now, because the path is cut or slow, is tried again a little later. */
 void soft_events_deafen(struct soft_events *events);
 
 /* Watches the socket of an identifier, or stops. 0 or -1. */

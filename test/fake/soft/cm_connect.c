@@ -64,7 +64,7 @@ static int send_record(const struct soft_id *id, const struct soft_record *recor
 static int make_record(struct soft_record *record, enum soft_kind kind, const struct rdma_conn_param *param,
 		       uint8_t private_size)
 {
-	*record = (struct soft_record){ .kind = kind, .private_size = private_size };
+	*record = (struct soft_record){ .sent_ns = soft_now_ns(), .kind = kind, .private_size = private_size };
 	if (!param)
 		return 0;
 	if (param->private_data_len > private_size) {
@@ -366,7 +366,7 @@ void soft_id_ready(struct soft_id *id)
 	int descriptors[3];
 	ssize_t size;
 
-	if (soft_get(soft_cut)) {
+	if (soft_get(soft_cut) || (id->state != SOFT_ID_LISTENING && soft_is_early(id->socket))) {
 		soft_events_deafen((struct soft_events *)id->id.channel);
 		soft_id_watch(id, false);
 		return;

@@ -136,12 +136,12 @@ static bool take_message(struct soft_queue_pair *pair)
 
 void soft_take_messages(struct soft_queue_pair *pair)
 {
-	if (soft_get(soft_cut)) {
-		soft_listen_to(pair, false);
-		pair->receives_to->is_deaf = true;
-		return;
-	}
 	for (unsigned i = 0; i < MESSAGES_AT_A_TIME; i++) {
+		if (soft_get(soft_cut) || soft_is_early(pair->wire->fd)) {
+			soft_listen_to(pair, false);
+			pair->receives_to->is_deaf = true;
+			break;
+		}
 		if (!pair->receives || !pair->is_heard || !take_message(pair))
 			break;
 	}

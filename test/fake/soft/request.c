@@ -98,14 +98,15 @@ int soft_post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr
 static enum ibv_wc_status send_message(struct soft_queue_pair *pair, const struct soft_request *r)
 {
 	bool is_inline = r->flags & IBV_SEND_INLINE;
-	struct soft_header header = { r->opcode == IBV_WR_SEND_WITH_IMM,
-				      r->opcode == IBV_WR_SEND_WITH_IMM ? r->immediate : 0 };
+	struct soft_header header = { .sent_ns = soft_now_ns(), .has_immediate = r->opcode == IBV_WR_SEND_WITH_IMM };
 	struct iovec parts[2] = {
 		{ &header, sizeof(header) },
 		{ is_inline ? (void *)(uintptr_t)r->bytes : (void *)(uintptr_t)r->place.addr, r->place.length },
 	};
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 
+	if (header.has_immediate)
+		header.immediate = r->immediate;
 	if (!is_inline && r->place.length && !soft_key_allows(r->place.lkey, r->place.addr, r->place.length, 0))
 		return IBV_WC_LOC_PROT_ERR;
 	if (!pair->wire)

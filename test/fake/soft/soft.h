@@ -129,6 +129,9 @@ void soft_wire_release(struct soft_wire *wire);
 ssize_t soft_send(int fd, const void *record, size_t size, const int *descriptors, unsigned count);
 ssize_t soft_receive(int fd, void *record, size_t size, int *descriptors, unsigned count);
 
+/* Whether what has come is not to be seen yet. Everything that is sent begins with when it was, by soft_now_ns. */
+bool soft_is_early(int fd);
+
 /* The address vector that leads along a wire, and back; NULL: that of this process itself. */
 void soft_gid_of(const struct soft_wire *wire, union ibv_gid *gid);
 bool soft_gid_leads(const union ibv_gid *gid, struct soft_wire **wire);
@@ -164,7 +167,7 @@ struct soft_completions {
 	unsigned first, next, size;
 	bool armed;
 	bool has_event;		       /* that nobody has fetched */
-	bool is_deaf;		       /* some socket is not watched, because the path is cut */
+	bool is_deaf;		       /* some socket is not watched for a while */
 	uint64_t next_ns;	       /* when requests are to be looked at; UINT64_MAX: none waits */
 	struct soft_queue_pair *pairs; /* whose requests complete here */
 	struct soft_completions *next_of_channel;
@@ -199,6 +202,7 @@ struct soft_receives {
 
 /* What is sent before a message's bytes. */
 struct soft_header {
+	uint64_t sent_ns;
 	uint32_t has_immediate;
 	uint32_t immediate; /* as it was given, in network order */
 };

@@ -17,6 +17,7 @@
  *   depth        READs that the device allows at a time for one queue pair
  *   delay_us     a request is worked on that late
  *   tear         READs copy 64 bytes at a time, the last ones first, and others run in between
+ *   late_ms      what has been sent is not seen before it is so old, not even that the other end has hung up
  *   stall_ms     who polls and finds nothing is not run for so long, or until something has come
  *   arm_ms       who wants to be told of the next completion, the same: something comes just before that
  *   cut          nothing goes out and nothing comes in
@@ -33,6 +34,7 @@
 	X(depth, 16)     \
 	X(delay_us, 0)   \
 	X(tear, 0)       \
+	X(late_ms, 0)    \
 	X(stall_ms, 0)   \
 	X(arm_ms, 0)     \
 	X(cut, 0)        \

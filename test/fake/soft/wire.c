@@ -84,3 +84,13 @@ ssize_t soft_receive(int fd, void *record, size_t size, int *descriptors, unsign
 		memcpy(descriptors, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
 	return received;
 }
+
+bool soft_is_early(int fd)
+{
+	uint64_t late_ns = soft_get(soft_late_ms) * 1000000;
+	uint64_t sent_ns;
+
+	if (!late_ns || recv(fd, &sent_ns, sizeof(sent_ns), MSG_PEEK | MSG_DONTWAIT) != sizeof(sent_ns))
+		return false;
+	return soft_now_ns() < sent_ns + late_ns;
+}
