@@ -90,16 +90,19 @@ ZS_ALWAYS_INLINE bool read_slot(struct zs_thread *thread, struct zs_slab *slab, 
 	const uint8_t *object = guess_slot(slab, slot, shape->stride);
 	uint32_t identity = zs_load_acquire((const uint32_t *)(const void *)&slab->identity + 1);
 	uint64_t lifetime = zs_load(&slab->lifetime);
-	uint64_t deadline;
+	uint64_t deadline = 0;
 
 	if (shape->identity != identity || shape->lifetime != shape_of_lifetime(lifetime) || slot >= shape->slots ||
 	    !zs_slab_is_live(slab, slot))
 		return false;
 	if (shape->key_size != size || !zs_key_equal(object, key, size))
 		return false;
-	deadline = (zs_lifetime_base(lifetime) + zs_load(frame + shape->deadline + slot)) * shape->unit_ms;
-	if (shape->unit_ms && deadline <= zs_now(thread))
-		return false;
+	/* Where objects have no deadline, there is no column either, but other objects that somebody may be writing. */
+	if (shape->unit_ms) {
+		deadline = (zs_lifetime_base(lifetime) + zs_load(frame + shape->deadline + slot)) * shape->unit_ms;
+		if (deadline <= zs_now(thread))
+			return false;
+	}
 	view->type = ZS_BYTES;
 	view->size = shape->value_size;
 	view->data = object + size;

@@ -91,7 +91,7 @@ static void retire_view(struct zs_thread *thread, struct zs_part *part, struct z
 	view->stamp = zs_epoch_stamp(part->engine->epoch);
 	view->since_ns = zs_clock_ns(part->engine->clock);
 	view->next_retired = part->retired;
-	part->retired = view;
+	zs_store_release(&part->retired, view);
 	pthread_mutex_unlock(&part->lock);
 	thread->want_epoch = true;
 }
@@ -187,7 +187,7 @@ void zs_resize_reclaim(struct zs_part *part)
 			link = &view->next_retired;
 			continue;
 		}
-		*link = view->next_retired;
+		zs_store(link, view->next_retired);
 		free(view);
 	}
 	pthread_mutex_unlock(&part->lock);

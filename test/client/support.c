@@ -16,6 +16,10 @@
 #define START_MS 20000
 #define LOOPBACK "127.0.0.1"
 
+/* A node does not listen by RDMA at 127.0.0.1. This address it takes for one of others, and nobody can connect to it.
+ */
+#define MULTICAST "239.255.78.1"
+
 void sleep_ms(unsigned ms)
 {
 	struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
@@ -60,13 +64,14 @@ static int listen_anywhere(int *port)
 static void run_node(const struct test_node *node)
 {
 	const char *program = getenv("ZSLABD");
+	const char *bind = getenv("ZS_RDMA_BIND");
 	char port[16];
 	char log[128];
 	const char *argv[64] = { program ? program : "zslabd",
 				 "--port",
 				 port,
 				 "--bind",
-				 node->host,
+				 bind ? bind : node->host,
 				 "--unixsocket",
 				 node->unix_address + 5,
 				 "--memory",
@@ -79,7 +84,7 @@ static void run_node(const struct test_node *node)
 
 	snprintf(port, sizeof(port), "%d", node->port);
 	snprintf(log, sizeof(log), "%s/log", node->directory);
-	if (strcmp(node->host, LOOPBACK) != 0) {
+	if (getenv("ZS_RDMA_ADDRESS")) {
 		argv[count++] = "--protected-mode";
 		argv[count++] = "no";
 		argv[count++] = "--rdma";

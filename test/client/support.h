@@ -19,7 +19,8 @@
 
 /*
  * A zslabd (its path: environment variable ZSLABD) with a directory of its own. It listens at ZS_RDMA_ADDRESS, if that
- * is set, as in the guests of the rig: there is RDMA.
+ * is set, as in the guests of the rig and with soft verbs (test/fake/soft): there is RDMA. ZS_RDMA_BIND: what the node
+ * has to bind for that, if it is something else.
  */
 struct test_node {
 	pid_t pid;

@@ -4,7 +4,9 @@
  * last one acknowledged (or deleted) before it began, not above the last one submitted when it ended, and nothing that
  * ended by its time to live before it began.
  *
- *   client_race [--via shm|rdma] [--reads N] [--seconds S] [--restarts N]     by reads or time, whichever is over first
+ *   client_race [--via shm|rdma] [--reads N] [--seconds S] [--restarts N] [--workers N]
+ *
+ * Ends by reads or time, whichever is over first. With rdma, one of the writers writes by RDMA too.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -149,7 +151,7 @@ static void acknowledge(const struct slot *slot)
 static void *write_all(void *context)
 {
 	unsigned number = (unsigned)(uintptr_t)context;
-	struct zslab *handle = open_race(node.tcp_address, ZSLAB_VIA_TCP);
+	struct zslab *handle = open_race(node.tcp_address, over_rdma && number ? ZSLAB_VIA_RDMA : ZSLAB_VIA_TCP);
 	struct slot *slots = calloc(DEPTH, sizeof(*slots));
 	struct zslab_op *done[DEPTH];
 	uint64_t random = number + 1;
@@ -273,26 +275,35 @@ static void *read_all(void *context)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "via", 1, NULL, 'v' },
-		{ "reads", 1, NULL, 'r' },
-		{ "seconds", 1, NULL, 's' },
-		{ "restarts", 1, NULL, 'n' },
-		{ 0 },
+		{ "via", 1, NULL, 'v' },      { "reads", 1, NULL, 'r' },   { "seconds", 1, NULL, 's' },
+		{ "restarts", 1, NULL, 'n' }, { "workers", 1, NULL, 'w' }, { 0 },
 	};
-	const char *const small[] = { "--memory", "16mb", "--lease", "500", NULL };
+	const char *small[] = { "--memory", "16mb", "--lease", "500", "--workers", "1", NULL };
 	pthread_t threads[READERS + WRITERS];
 	uint64_t seconds = 5;
 	uint64_t restarts = 1;
 	uint64_t began;
 
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-		if (option == '?')
-			return 2;
-		if (option == 'v') {
+		switch (option) {
+		case 'v':
 			over_rdma = !strcmp(optarg, "rdma");
-			continue;
+			break;
+		case 'r':
+			most_reads = strtoull(optarg, NULL, 10);
+			break;
+		case 's':
+			seconds = strtoull(optarg, NULL, 10);
+			break;
+		case 'n':
+			restarts = strtoull(optarg, NULL, 10);
+			break;
+		case 'w':
+			small[5] = optarg;
+			break;
+		default:
+			return 2;
 		}
-		*(option == 'r' ? &most_reads : option == 's' ? &seconds : &restarts) = strtoull(optarg, NULL, 10);
 	}
 	node_start(&node, small);
 	began = now_ms();

@@ -1,5 +1,6 @@
 /*
- * libzslab over a real RDMA device (soft-RoCE), with a real node on the other of the guest's hosts (two_hosts.sh).
+ * libzslab over RDMA with a real node: soft-RoCE, where the node is on the other of the guest's hosts (two_hosts.sh),
+ * or soft verbs on this machine (rdma_path.h).
  *
  * The device's own counters prove that it carried what is said to go over it. Then the node is frozen, killed, started
  * again, made to end the session; and the path is cut while operations go on. A value that is shown is never older than
@@ -12,41 +13,19 @@
 #include <unistd.h>
 
 #include "client/internal.h"
-#include "test/client/support.h"
+#include "test/client/rdma_load.h"
+#include "test/rig/rdma_path.h"
 
 enum {
 	LEASE_MS = 1000,
 	HOT_KEYS = 100,
 	HOT_GETS = 5000,
 	PINNED_MAX = 128 << 10,
-	PATIENCE_MS = 20000,
 };
 
 static const char *const node_options[] = { "--lease", "1000", NULL };
 
 /* ---- what is counted elsewhere ---- */
-
-static uint64_t device_counter(const char *name)
-{
-	char path[256];
-	unsigned long long value = 0;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/sys/class/infiniband/%s/ports/1/hw_counters/%s", getenv("ZS_RDMA_DEVICE"), name);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	assert_int_equal(fscanf(file, "%llu", &value), 1);
-	fclose(file);
-	return value;
-}
-
-static struct zslab_counters count(struct zslab *handle)
-{
-	struct zslab_counters counters;
-
-	assert_status(handle, zslab_counters(handle, &counters), ZSLAB_OK);
-	return counters;
-}
 
 static uint64_t node_counter(struct zslab *handle, const char *name)
 {
@@ -73,50 +52,9 @@ static uint64_t node_cpu_ns(const struct test_node *node)
 
 /* ---- small things ---- */
 
-static struct zslab *open_rdma(const struct test_node *node)
-{
-	struct zslab_options options = { .via = ZSLAB_VIA_RDMA, .timeout_ms = PATIENCE_MS, .connect_timeout_ms = 5000 };
-	const char *address = node->tcp_address;
-
-	return open_with(&address, 1, &options);
-}
-
 static struct zslab *open_tcp(const struct test_node *node)
 {
 	return open_handle(node->tcp_address, ZSLAB_VIA_TCP);
-}
-
-/* Lets the library do what time brings. */
-static void turn(struct zslab *handle)
-{
-	struct zslab_op *none;
-
-	assert_int_equal(zslab_poll(handle, &none, 1, 0), 0);
-	sleep_ms(2);
-}
-
-static bool is_attached(struct zslab *handle)
-{
-	struct zslab_node_state now;
-
-	assert_status(handle, zslab_node_state(handle, 0, &now), ZSLAB_OK);
-	return now.attached;
-}
-
-static uint64_t await_attached(struct zslab *handle)
-{
-	uint64_t began = now_ms();
-
-	while (!is_attached(handle)) {
-		struct zslab_node_state now;
-
-		turn(handle);
-		if (now_ms() - began > PATIENCE_MS) {
-			(void)zslab_node_state(handle, 0, &now);
-			fail_msg("no return to RDMA: %s", now.problem);
-		}
-	}
-	return now_ms() - began;
 }
 
 static void fill_hot(struct zslab *handle, char keys[HOT_KEYS][24])
@@ -165,14 +103,14 @@ static void test_hot_gets_make_no_work_in_the_node(void **state)
 		get_hot(handle, keys[i % HOT_KEYS], i % HOT_KEYS);
 	before = count(handle);
 	commands = node_counter(watcher, "total_commands_processed");
-	packets = device_counter("rcvd_pkts");
+	packets = path_received();
 	took = now_ms();
 	cpu[0] = node_cpu_ns(&node);
 	for (unsigned i = 0; i < HOT_GETS; i++)
 		get_hot(handle, keys[i % HOT_KEYS], i % HOT_KEYS);
 	cpu[0] = node_cpu_ns(&node) - cpu[0];
 	took = now_ms() - took;
-	packets = device_counter("rcvd_pkts") - packets;
+	packets = path_received() - packets;
 	commands = node_counter(watcher, "total_commands_processed") - commands;
 	after = count(handle);
 	cpu[1] = node_cpu_ns(&node);
@@ -213,12 +151,12 @@ static void test_operations_go_over_the_device(void **state)
 	handle = open_rdma(&node);
 	assert_status(handle, zslab_node_state(handle, 0, &now), ZSLAB_OK);
 	assert_string_equal(now.operations, "rdma");
-	packets = device_counter("rcvd_pkts");
+	packets = path_received();
 	for (unsigned i = 0; i < OPERATIONS; i++)
 		assert_status(handle, zslab_increment(handle, "n", 1, 1, &number), ZSLAB_OK);
 	assert_int_equal(number, OPERATIONS);
 	/* Each answer is a message. */
-	assert_true(device_counter("rcvd_pkts") - packets >= OPERATIONS);
+	assert_true(path_received() - packets >= OPERATIONS);
 	zslab_close(handle);
 	node_stop(&node);
 }
@@ -385,91 +323,6 @@ static void test_killed_session(void **state)
 
 /* ---- a path that is cut ---- */
 
-static void run(const char *command)
-{
-	int status = system(command);
-
-	if (status)
-		fail_msg("'%s' ends with %d", command, status);
-}
-
-static void prepare_cuts(void)
-{
-	run("modprobe -a sch_ingress cls_u32 act_gact && tc qdisc replace dev $ZS_RDMA_WIRE clsact");
-}
-
-/* RoCE is UDP to port 4791. */
-static void cut_rdma(void)
-{
-	run("tc filter add dev $ZS_RDMA_WIRE ingress protocol ip u32 match ip protocol 17 0xff "
-	    "match ip dport 4791 0xffff action drop");
-}
-
-static void heal_rdma(void)
-{
-	run("tc filter del dev $ZS_RDMA_WIRE ingress");
-}
-
-static void cut_all(void)
-{
-	run("ip link set $ZS_RDMA_WIRE nomaster");
-}
-
-static void heal_all(void)
-{
-	run("ip link set $ZS_RDMA_WIRE master joint");
-}
-
-/* What came of the load. */
-struct outcome {
-	uint64_t increments;
-	uint64_t unknown;
-	uint64_t undone;
-	uint64_t longest_ms;
-};
-
-/* One of each, and the time it took. The value is the last one written, or one that may have been. */
-static void load(struct zslab *handle, struct outcome *o)
-{
-	static uint64_t written;
-	static uint64_t certain; /* no value before this one may be seen */
-	char text[32];
-	uint64_t began = now_ms();
-	int status = zslab_increment(handle, "n", 1, 1, NULL);
-
-	o->increments += status == ZSLAB_OK;
-	o->unknown += status == ZSLAB_EUNKNOWN;
-	o->undone += status == ZSLAB_ETIMEDOUT || status == ZSLAB_EUNREACHABLE;
-	if (status && status != ZSLAB_EUNKNOWN && status != ZSLAB_ETIMEDOUT && status != ZSLAB_EUNREACHABLE)
-		check_status(handle, status, ZSLAB_OK, __FILE__, __LINE__);
-	snprintf(text, sizeof(text), "%" PRIu64, ++written);
-	if (set_text(handle, "k", text) == ZSLAB_OK)
-		certain = written;
-	if (get_text(handle, "k", text, sizeof(text)) == ZSLAB_OK)
-		assert_in_range(strtoull(text, NULL, 10), certain, written);
-	if (now_ms() - began > o->longest_ms)
-		o->longest_ms = now_ms() - began;
-}
-
-static void load_for(struct zslab *handle, struct outcome *o, unsigned ms)
-{
-	for (uint64_t until = now_ms() + ms; now_ms() < until;)
-		load(handle, o);
-}
-
-static void check_outcome(struct zslab *handle, const struct outcome *o)
-{
-	char text[32];
-	uint64_t number;
-
-	assert_status(handle, get_text(handle, "n", text, sizeof(text)), ZSLAB_OK);
-	number = strtoull(text, NULL, 10);
-	printf("%" PRIu64 " increments done, %" PRIu64 " unknown, %" PRIu64 " surely not: the number is %" PRIu64
-	       "; the longest round took %" PRIu64 " ms\n",
-	       o->increments, o->unknown, o->undone, number, o->longest_ms);
-	assert_in_range(number, o->increments, o->increments + o->unknown);
-}
-
 static void test_rdma_is_cut_and_healed(void **state)
 {
 	struct outcome o = { 0 };
@@ -481,18 +334,17 @@ static void test_rdma_is_cut_and_healed(void **state)
 	(void)state;
 	node_start(&node, node_options);
 	handle = open_rdma(&node);
-	prepare_cuts();
 	load_for(handle, &o, 1000);
 	for (unsigned i = 0; i < 3; i++) {
 		before = count(handle);
-		cut_rdma();
+		path_cut_rdma();
 		during = o.increments;
-		load_for(handle, &o, 4000);
+		load_for(handle, &o, path_patience());
 		assert_true(o.increments - during > 20); /* over TCP, as soon as it was noticed */
 		assert_false(is_attached(handle));
-		heal_rdma();
+		path_heal_rdma();
 		during = now_ms();
-		while (!is_attached(handle) && now_ms() - during < PATIENCE_MS)
+		while (!is_attached(handle) && now_ms() - during < RDMA_PATIENCE_MS)
 			load(handle, &o);
 		assert_true(is_attached(handle));
 		printf("back on RDMA %" PRIu64 " ms after the path was healed\n", now_ms() - during);
@@ -516,15 +368,17 @@ static void test_all_is_cut_and_healed(void **state)
 	const char *address;
 
 	(void)state;
+	if (!path_can_cut_all())
+		skip();
 	node_start(&node, node_options);
 	address = node.tcp_address;
 	handle = open_with(&address, 1, &options);
 	load_for(handle, &o, 500);
 	for (unsigned i = 0; i < 2; i++) {
-		cut_all();
+		path_cut_all();
 		load_for(handle, &o, 3000);
-		heal_all();
-		for (uint64_t until = now_ms() + PATIENCE_MS; now_ms() < until && !is_attached(handle);)
+		path_heal_all();
+		for (uint64_t until = now_ms() + RDMA_PATIENCE_MS; now_ms() < until && !is_attached(handle);)
 			load(handle, &o);
 		assert_true(is_attached(handle));
 		load_for(handle, &o, 500);
@@ -549,10 +403,8 @@ int main(void)
 		cmocka_unit_test(test_all_is_cut_and_healed),
 	};
 
-	if (!getenv("ZS_RDMA_ADDRESS") || !getenv("ZS_RDMA_DEVICE") || !getenv("ZS_RDMA_WIRE")) {
-		fprintf(stderr, "no RDMA devices: run it by two_hosts.sh\n");
+	if (!path_prepare())
 		return 1;
-	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -238,7 +238,7 @@ static void test_many(struct test *t)
 	}
 	each = (node_pins_kb(t) - pinned) * 1024 / count;
 	/* The node's buffers for messages are there before. */
-	if (peer_ask(&t->peers[0], "INFO memory", 40) || !strstr(t->peers[0].text, "zs_rdma_pinned_bytes:"))
+	if (peer_ask(&t->peers[0], "INFO memory", 30) || !strstr(t->peers[0].text, "zs_rdma_pinned_bytes:"))
 		fail("INFO memory: got %s", t->peers[0].text);
 	each += strtoull(strstr(t->peers[0].text, "zs_rdma_pinned_bytes:") + 21, NULL, 10) / count;
 	printf("%u sessions, %" PRIu64 " bytes pinned for each\n", count, each);

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Run in a guest: a node that listens by RDMA, and rdma_sessions against it.
+# A node that listens by RDMA, and rdma_sessions against it. Run in a guest, or with soft verbs.
 #
 #   rdma_sessions.sh ZSLABD PROGRAM SESSIONS
 #
@@ -16,7 +16,8 @@ fail() {
 [ -n "${ZS_RDMA_ADDRESS:-}" ] || fail "ZS_RDMA_ADDRESS is not set: there is no RDMA device"
 
 log=$(mktemp)
-"$1" --bind "$ZS_RDMA_ADDRESS" --port 7481 --rdma yes --rdma-connections "$3" --requirepass secret --lease 500 \
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
+"$1" --bind "${ZS_RDMA_BIND:-$ZS_RDMA_ADDRESS}" --port "$port" --rdma yes --rdma-connections "$3" --requirepass secret --lease 500 \
 	--memory 64mb --logfile "$log" &
 node=$!
 for _ in $(seq 100); do
@@ -25,7 +26,7 @@ for _ in $(seq 100); do
 	sleep 0.1
 done
 grep "RDMA" "$log" || fail "the node does not listen by RDMA: $(cat "$log")"
-"$2" 7481 "$3" $node
+"$2" "$port" "$3" $node
 status=$?
 kill $node
 wait $node || { cat "$log"; fail "the node ended with status $?"; }
