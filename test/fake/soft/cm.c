@@ -36,10 +36,23 @@ struct rdma_event_channel *rdma_create_event_channel(void)
 	return NULL;
 }
 
+/* Its user has destroyed the identifiers that it knows; callers that it never heard of go now. */
+static void destroy_unknown(struct soft_events *e)
+{
+	while (e->first)
+		rdma_destroy_id(e->first->event.id);
+	for (struct soft_id *id = e->ids, *next; id; id = next) {
+		next = id->next;
+		if (id->state == SOFT_ID_EMBRYO)
+			rdma_destroy_id(&id->id);
+	}
+}
+
 void rdma_destroy_event_channel(struct rdma_event_channel *channel)
 {
 	struct soft_events *e = (struct soft_events *)channel;
 
+	destroy_unknown(e);
 	close(e->channel.fd);
 	close(e->waiting);
 	close(e->timer);
