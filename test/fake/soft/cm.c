@@ -36,29 +36,6 @@ struct rdma_event_channel *rdma_create_event_channel(void)
 	return NULL;
 }
 
-/* Its user has destroyed the identifiers that it knows; callers that it never heard of go now. */
-static void destroy_unknown(struct soft_events *e)
-{
-	while (e->first)
-		rdma_destroy_id(e->first->event.id);
-	for (struct soft_id *id = e->ids, *next; id; id = next) {
-		next = id->next;
-		if (id->state == SOFT_ID_EMBRYO)
-			rdma_destroy_id(&id->id);
-	}
-}
-
-void rdma_destroy_event_channel(struct rdma_event_channel *channel)
-{
-	struct soft_events *e = (struct soft_events *)channel;
-
-	destroy_unknown(e);
-	close(e->channel.fd);
-	close(e->waiting);
-	close(e->timer);
-	free(e);
-}
-
 /* What the other end said, as this end sees it: what one has under way, the other answers. */
 static void fill(struct rdma_conn_param *param, struct soft_event *event, const struct soft_record *record)
 {
@@ -232,14 +209,13 @@ int rdma_create_id(struct rdma_event_channel *channel, struct rdma_cm_id **made,
 }
 
 /* Events that nobody has fetched go with it. */
-int rdma_destroy_id(struct rdma_cm_id *cm_id)
+static void release(struct soft_id *id)
 {
-	struct soft_id *id = (struct soft_id *)cm_id;
-	struct soft_events *e = (struct soft_events *)cm_id->channel;
+	struct soft_events *e = (struct soft_events *)id->id.channel;
 	struct soft_event **event = &e->first;
 
 	while (*event) {
-		if ((*event)->event.id == cm_id)
+		if ((*event)->event.id == &id->id)
 			free(take_event(e, event));
 		else
 			event = &(*event)->next;
@@ -247,12 +223,44 @@ int rdma_destroy_id(struct rdma_cm_id *cm_id)
 	leave_channel(id);
 	soft_close(id->socket);
 	soft_wire_release(id->wire);
-	if (id->waits) {
-		free(cm_id->event);
-		rdma_destroy_event_channel(cm_id->channel);
-	}
 	free(id);
+}
+
+int rdma_destroy_id(struct rdma_cm_id *cm_id)
+{
+	struct rdma_event_channel *own = ((struct soft_id *)cm_id)->waits ? cm_id->channel : NULL;
+
+	if (own)
+		free(cm_id->event);
+	release((struct soft_id *)cm_id);
+	if (own)
+		rdma_destroy_event_channel(own);
 	return 0;
+}
+
+/* Its user has destroyed the identifiers that it knows; callers that it never heard of go now. */
+static void release_unknown(struct soft_events *e)
+{
+	for (struct soft_event *event = e->first; event; event = event->next)
+		((struct soft_id *)event->event.id)->is_unknown = true;
+	while (e->first)
+		free(take_event(e, &e->first));
+	for (struct soft_id *id = e->ids, *next; id; id = next) {
+		next = id->next;
+		if (id->is_unknown || id->state == SOFT_ID_EMBRYO)
+			release(id);
+	}
+}
+
+void rdma_destroy_event_channel(struct rdma_event_channel *channel)
+{
+	struct soft_events *e = (struct soft_events *)channel;
+
+	release_unknown(e);
+	close(e->channel.fd);
+	close(e->waiting);
+	close(e->timer);
+	free(e);
 }
 
 /* ---- addresses ---- */

@@ -55,7 +55,8 @@ struct soft_id {
 	enum soft_id_state state;
 	int socket; /* -1: none */
 	bool is_heard;
-	bool waits; /* it was made without a channel: calls return when they are over */
+	bool waits;	 /* it was made without a channel: calls return when they are over */
+	bool is_unknown; /* its user was never told of it */
 	struct soft_wire *wire;
 	struct soft_record own;	 /* the request for a connection */
 	struct soft_record peer; /* what the other end said */
