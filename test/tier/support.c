@@ -1,0 +1,149 @@
+#include "test/tier/support.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void zs_zone_test_open(struct zs_zone_test *test)
+{
+	*test = (struct zs_zone_test){ .folder = "zones.XXXXXX" };
+	assert_non_null(mkdtemp(test->folder));
+	zs_zone_file_options_init(&test->options);
+	test->options.zone_capacity = (uint64_t)CAPACITY * ZS_ZONE_BLOCK_SIZE;
+	test->options.size = ZONES * test->options.zone_capacity;
+	test->options.open_max = OPEN_MAX;
+	test->options.active_max = ACTIVE_MAX;
+	test->data = aligned_alloc(ZS_ZONE_BLOCK_SIZE, (size_t)ZS_ZONE_APPEND_BLOCKS_MAX * ZS_ZONE_BLOCK_SIZE);
+	assert_non_null(test->data);
+	zs_zone_test_start(test);
+}
+
+void zs_zone_test_start(struct zs_zone_test *test)
+{
+	char why[512] = "";
+
+	if (zs_zone_file_open(test->folder, &test->options, &test->device, why, sizeof(why)))
+		fail_msg("%s", why);
+}
+
+void zs_zone_test_reopen(struct zs_zone_test *test)
+{
+	zs_zone_device_close(test->device);
+	zs_zone_test_start(test);
+}
+
+static void remove_folder(const char *folder)
+{
+	DIR *listing = opendir(folder);
+	const struct dirent *entry;
+	char path[512];
+
+	while (listing && (entry = readdir(listing))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+		unlink(path);
+	}
+	if (listing)
+		closedir(listing);
+	rmdir(folder);
+}
+
+void zs_zone_test_close(struct zs_zone_test *test)
+{
+	zs_zone_device_close(test->device);
+	remove_folder(test->folder);
+	free(test->data);
+}
+
+struct zs_zone_request *zs_zone_test_wait(struct zs_zone_device *device)
+{
+	struct zs_zone_request *done = NULL;
+	struct pollfd ready = { .fd = zs_zone_fd(device), .events = POLLIN };
+
+	assert_int_equal(poll(&ready, 1, 10000), 1);
+	assert_int_equal(zs_zone_reap(device, &done, 1), 1);
+	return done;
+}
+
+enum zs_zone_status zs_zone_test_run(struct zs_zone_device *device, struct zs_zone_request *request)
+{
+	assert_int_equal(zs_zone_submit(device, request), ZS_OK);
+	assert_ptr_equal(zs_zone_test_wait(device), request);
+	return request->status;
+}
+
+enum zs_zone_status zs_zone_test_change(struct zs_zone_test *test, enum zs_zone_op op, uint32_t zone)
+{
+	struct zs_zone_request request = { .op = op, .zone = zone };
+
+	return zs_zone_test_run(test->device, &request);
+}
+
+/* ---- patterns ---- */
+
+struct stamp {
+	uint64_t tag;
+	uint64_t number;
+};
+
+void zs_zone_test_fill(uint8_t *data, uint32_t blocks, uint64_t tag)
+{
+	for (uint32_t i = 0; i < blocks; i++) {
+		struct stamp stamp = { tag, i + 1 };
+
+		for (size_t at = 0; at < ZS_ZONE_BLOCK_SIZE; at += sizeof(stamp))
+			memcpy(data + (size_t)i * ZS_ZONE_BLOCK_SIZE + at, &stamp, sizeof(stamp));
+	}
+}
+
+bool zs_zone_test_is(const uint8_t *block, uint64_t tag, uint32_t number)
+{
+	struct stamp stamp = { tag, number + 1 };
+
+	for (size_t at = 0; at < ZS_ZONE_BLOCK_SIZE; at += sizeof(stamp)) {
+		if (memcmp(block + at, &stamp, sizeof(stamp)) != 0)
+			return false;
+	}
+	return true;
+}
+
+bool zs_zone_test_is_zero(const uint8_t *block)
+{
+	static const uint8_t zeros[ZS_ZONE_BLOCK_SIZE];
+
+	return memcmp(block, zeros, sizeof(zeros)) == 0;
+}
+
+enum zs_zone_status zs_zone_test_append(struct zs_zone_test *test, uint32_t zone, uint32_t blocks, uint64_t tag,
+					uint32_t *block)
+{
+	struct zs_zone_request request = { .op = ZS_ZONE_APPEND, .zone = zone, .blocks = blocks, .data = test->data };
+	enum zs_zone_status status;
+
+	zs_zone_test_fill(test->data, blocks, tag);
+	status = zs_zone_test_run(test->device, &request);
+	*block = request.block;
+	return status;
+}
+
+enum zs_zone_status zs_zone_test_read(struct zs_zone_test *test, uint32_t zone, uint32_t block)
+{
+	struct zs_zone_request request = {
+		.op = ZS_ZONE_READ, .zone = zone, .block = block, .blocks = 1, .data = test->data
+	};
+
+	memset(test->data, 0xee, ZS_ZONE_BLOCK_SIZE);
+	return zs_zone_test_run(test->device, &request);
+}
+
+struct zs_zone zs_zone_test_state(struct zs_zone_test *test, uint32_t zone)
+{
+	struct zs_zone state;
+
+	assert_int_equal(zs_zone_report(test->device, zone, 1, &state), ZS_OK);
+	return state;
+}

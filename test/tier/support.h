@@ -1,0 +1,64 @@
+/* Zoned devices for tests: opened over a folder of their own, and driven one request at a time. */
+#ifndef ZS_TEST_TIER_SUPPORT_H
+#define ZS_TEST_TIER_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/error.h"
+#include "server/tier/zone_device.h"
+#include "server/tier/zone_file.h"
+
+#define ZONES 12u
+#define CAPACITY 96u /* blocks: not a multiple of the largest append */
+#define OPEN_MAX 3u
+#define ACTIVE_MAX 5u
+
+struct zs_zone_test {
+	char folder[64];
+	struct zs_zone_file_options options;
+	struct zs_zone_device *device;
+	uint8_t *data; /* ZS_ZONE_APPEND_BLOCKS_MAX blocks, aligned */
+};
+
+/* A fresh device of ZONES zones. */
+void zs_zone_test_open(struct zs_zone_test *test);
+
+/* Closes the device and opens it again. */
+void zs_zone_test_reopen(struct zs_zone_test *test);
+
+/* Opens it after it was closed. */
+void zs_zone_test_start(struct zs_zone_test *test);
+
+/* Closes it and removes the folder. */
+void zs_zone_test_close(struct zs_zone_test *test);
+
+/* Submits a request and waits for its end, not longer than ten seconds. */
+enum zs_zone_status zs_zone_test_run(struct zs_zone_device *device, struct zs_zone_request *request);
+
+/* Waits for one request to end, whichever it is. */
+struct zs_zone_request *zs_zone_test_wait(struct zs_zone_device *device);
+
+enum zs_zone_status zs_zone_test_change(struct zs_zone_test *test, enum zs_zone_op op, uint32_t zone);
+
+/* Appends blocks of a pattern that tells `tag` and their number; *block is where they are. */
+enum zs_zone_status zs_zone_test_append(struct zs_zone_test *test, uint32_t zone, uint32_t blocks, uint64_t tag,
+					uint32_t *block);
+
+void zs_zone_test_fill(uint8_t *data, uint32_t blocks, uint64_t tag);
+
+/* Whether a block is block number `number` of what was filled with `tag`. */
+bool zs_zone_test_is(const uint8_t *block, uint64_t tag, uint32_t number);
+bool zs_zone_test_is_zero(const uint8_t *block);
+
+/* Reads one block into test->data. */
+enum zs_zone_status zs_zone_test_read(struct zs_zone_test *test, uint32_t zone, uint32_t block);
+
+struct zs_zone zs_zone_test_state(struct zs_zone_test *test, uint32_t zone);
+
+#endif
