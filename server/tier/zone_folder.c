@@ -274,43 +274,41 @@ static int make(struct zs_zone_folder *folder, const char *path, const struct zs
 	return ZS_OK;
 }
 
-static int check(const struct header *header, ssize_t got, const char *path, const struct zs_zone_file_options *options,
-		 char *why, size_t why_size)
+/* Reads the table's header. It is one, whole, and of this version, or that is complained of. */
+static int read_header(const struct zs_zone_folder *folder, const char *path, struct header *header, char *why,
+		       size_t why_size)
 {
-	uint64_t capacity = (uint64_t)header->capacity * ZS_ZONE_BLOCK_SIZE;
-	uint64_t size = header->zones * capacity;
-
-	if (got != (ssize_t)sizeof(*header) || memcmp(header->magic, magic, sizeof(magic)) != 0) {
+	memset(header, 0, sizeof(*header));
+	if (pread(folder->table, header, sizeof(*header), 0) != (ssize_t)sizeof(*header) ||
+	    memcmp(header->magic, magic, sizeof(magic)) != 0)
 		snprintf(why, why_size, "%s/" TABLE_NAME " is no table of zones", path);
-		return ZS_ECONFIG;
-	}
-	if (header->check != check_of_header(header)) {
+	else if (header->check != check_of_header(header) || !header->zones || !header->capacity)
 		snprintf(why, why_size, "%s/" TABLE_NAME " is damaged (its checksum is wrong)", path);
-		return ZS_ECONFIG;
-	}
-	if (header->version != VERSION) {
+	else if (header->version != VERSION)
 		snprintf(why, why_size, "%s is of version %" PRIu32 ", this program knows %u", path, header->version,
 			 VERSION);
-		return ZS_ECONFIG;
-	}
-	if (options->size && options->size / capacity != header->zones) {
-		snprintf(why, why_size,
-			 "%s has %" PRIu64 " bytes in %" PRIu32 " zones, and %" PRIu64
-			 " were asked for; ask for as many, or empty the folder",
-			 path, size, header->zones, options->size);
-		return ZS_ECONFIG;
-	}
-	return ZS_OK;
+	else
+		return ZS_OK;
+	return ZS_ECONFIG;
 }
 
 static int open_existing(struct zs_zone_folder *folder, const char *path, const struct zs_zone_file_options *options,
 			 char *why, size_t why_size)
 {
 	struct header header;
-	int error = check(&header, pread(folder->table, &header, sizeof(header), 0), path, options, why, why_size);
+	uint64_t capacity;
+	int error = read_header(folder, path, &header, why, why_size);
 
 	if (error)
 		return error;
+	capacity = (uint64_t)header.capacity * ZS_ZONE_BLOCK_SIZE;
+	if (options->size && options->size / capacity != header.zones) {
+		snprintf(why, why_size,
+			 "%s has %" PRIu64 " bytes in %" PRIu32 " zones, and %" PRIu64
+			 " were asked for; ask for as many, or empty the folder",
+			 path, header.zones * capacity, header.zones, options->size);
+		return ZS_ECONFIG;
+	}
 	folder->geometry = (struct zs_zone_geometry){
 		.zones = header.zones,
 		.capacity = header.capacity,
