@@ -16,6 +16,8 @@ enum {
 	TRIES_MAX = 1000,
 	/* Gets under way beyond which none takes more of the pool than it needs. */
 	FEW = 4,
+	/* Gets with READs under way: as many as a client has. Fewer where that turns out to be too slow. */
+	WINDOW_MAX = 128,
 };
 
 _Static_assert(ZS_STEPS_LANDING_MAX <= ZS_LANDING_MAX && ZS_FRAME_SIZE <= ZS_LANDING_MAX, "every post can land");
@@ -29,6 +31,10 @@ struct zs_rdma_reader {
 	struct zs_rdma_session session;
 	struct zs_link link;
 	unsigned under_way; /* gets */
+	unsigned posted;    /* of these, those with READs under way */
+	unsigned window;    /* so many may be */
+	unsigned timely;    /* since the window last grew */
+	uint64_t cut_ns;    /* when the window last shrank */
 	unsigned tries;
 	uint64_t reads; /* READs posted */
 	uint64_t bytes; /* asked for by these */
@@ -64,6 +70,8 @@ static bool post(struct zs_rdma_reader *r, struct zs_rdma_get *get, uint64_t now
 	struct zs_steps *steps = &get->steps;
 	int error;
 
+	if (r->posted >= r->window)
+		return false;
 	get->landing_size = steps->landing_size;
 	get->landing = zs_landing_take(&r->pool, steps->landing_size);
 	if (!get->landing)
@@ -71,6 +79,7 @@ static bool post(struct zs_rdma_reader *r, struct zs_rdma_get *get, uint64_t now
 	zs_steps_land(steps, get->landing);
 	error = zs_rdma_read(r->connection, r->memory, steps->fetches, steps->fetch_count, get, now_ns);
 	if (!error) {
+		r->posted++;
 		count_reads(r, steps->fetches, steps->fetch_count);
 		return true;
 	}
@@ -135,10 +144,29 @@ static void serve(struct zs_rdma_reader *r)
 	}
 }
 
+/*
+ * Reads that take too long are in vain, and too many at once take too long on a slow link: so the window halves when
+ * one was too slow, not twice for what was posted together, and grows by one for each full window of others.
+ */
+static void adapt_window(struct zs_rdma_reader *r, const struct zs_rdma_get *get, uint64_t now_ns)
+{
+	bool is_slow = get->status == ZS_STEPS_ASK && get->steps.reason == ZS_ASK_SLOW;
+
+	if (is_slow && get->steps.started_ns >= r->cut_ns) {
+		r->window = r->window > 1 ? r->window / 2 : 1;
+		r->cut_ns = now_ns;
+		r->timely = 0;
+	} else if (!is_slow && r->window < WINDOW_MAX && ++r->timely >= r->window) {
+		r->window++;
+		r->timely = 0;
+	}
+}
+
 static void get_done(struct zs_rdma_reader *r, struct zs_rdma_get *get, bool ok)
 {
 	uint64_t now_ns = zs_clock_ns(r->clock);
 
+	r->posted--;
 	if (get->abandoned) {
 		get->status = zs_steps_cancel(&get->steps);
 	} else {
@@ -149,6 +177,7 @@ static void get_done(struct zs_rdma_reader *r, struct zs_rdma_get *get, bool ok)
 		zs_rdma_reader_release(get);
 		post_or_wait(r, get, now_ns);
 	}
+	adapt_window(r, get, now_ns);
 	if (get->status != ZS_STEPS_FETCH)
 		end_get(r, get);
 }
@@ -291,6 +320,9 @@ int zs_rdma_reader_begin(struct zs_rdma_reader *r, struct zs_rdma_connection *co
 	}
 	r->session = *session;
 	r->link = (struct zs_link){ 0 };
+	r->window = WINDOW_MAX;
+	r->timely = 0;
+	r->cut_ns = 0;
 	r->tries = 0;
 	r->connection = connection;
 	r->state = ZS_RDMA_READER_BEGINNING;

@@ -40,6 +40,7 @@ static int heal(void **state)
 {
 	(void)state;
 	soft_fault("delay_us", 0);
+	soft_fault("serial_us", 0);
 	soft_fault("arm_ms", 0);
 	soft_fault("fatal", 0);
 	return 0;
@@ -135,6 +136,36 @@ static void test_many_reads(void **state)
 	}
 	assert_int_equal(count(handle).rdma_detaches, 0);
 	zslab_close(handle);
+}
+
+/*
+ * A link that takes 200 us for each READ, and a node that reuses memory after 20 ms: a read may take half of that, and
+ * many at once would take longer. Fewer at a time are read, and still hardly anybody has to be asked.
+ */
+static void test_many_reads_on_a_slow_link(void **state)
+{
+	enum { LEARNING = 3, ROUNDS = 5 };
+	struct test_node hasty;
+	struct zslab *handle;
+	uint64_t hits;
+
+	(void)state;
+	node_start(&hasty, (const char *const[]){ "--quarantine", "20", NULL });
+	handle = open_rdma(&hasty);
+	fill(handle);
+	fetch_all(handle, submit_gets(handle, 0));
+	soft_fault("serial_us", 200);
+	for (unsigned i = 0; i < LEARNING; i++)
+		fetch_all(handle, submit_gets(handle, 0));
+	hits = count(handle).rdma_hits;
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		fetch_all(handle, submit_gets(handle, 0));
+		check_gets();
+	}
+	assert_in_range(count(handle).rdma_hits - hits, ROUNDS * KEYS * 8 / 10, ROUNDS * KEYS);
+	assert_int_equal(count(handle).rdma_detaches, 0);
+	zslab_close(handle);
+	node_stop(&hasty);
 }
 
 /* Reads and writes of one handle and key keep their order, whichever way they take. */
@@ -388,6 +419,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_many_reads, heal),
+		cmocka_unit_test_teardown(test_many_reads_on_a_slow_link, heal),
 		cmocka_unit_test_teardown(test_reads_see_writes_before_them, heal),
 		cmocka_unit_test_teardown(test_deadlines_of_reads, heal),
 		cmocka_unit_test_teardown(test_expired_keys, heal),

@@ -46,6 +46,15 @@ static enum soft_fault fault_of(enum ibv_wr_opcode opcode)
 	return SOFT_FAULT_NONE;
 }
 
+static uint64_t when_due(struct soft_queue_pair *pair, uint64_t now_ns)
+{
+	uint64_t serial_ns = soft_get(soft_serial_us) * 1000;
+
+	if (serial_ns)
+		pair->busy_until_ns = (pair->busy_until_ns > now_ns ? pair->busy_until_ns : now_ns) + serial_ns;
+	return (serial_ns ? pair->busy_until_ns : now_ns) + soft_get(soft_delay_us) * 1000;
+}
+
 /* Copies what the caller may change after the post, but not what it leaves unset. */
 static void enqueue(struct soft_queue_pair *pair, const struct ibv_send_wr *wr, uint64_t now_ns)
 {
@@ -55,7 +64,7 @@ static void enqueue(struct soft_queue_pair *pair, const struct ibv_send_wr *wr, 
 	r->opcode = wr->opcode;
 	r->flags = wr->send_flags;
 	r->place = (struct ibv_sge){ 0 };
-	r->due_ns = now_ns + soft_get(soft_delay_us) * 1000;
+	r->due_ns = when_due(pair, now_ns);
 	r->give_up_ns = 0;
 	r->fault = fault_of(wr->opcode);
 	if (wr->opcode == IBV_WR_BIND_MW) {

@@ -262,6 +262,7 @@ void soft_flush(struct soft_queue_pair *pair);
 
 struct soft_queue_pair {
 	struct ibv_qp qp;
+	uint64_t busy_until_ns; /* where requests take time, one after the other */
 	struct soft_completions *sends_to;
 	struct soft_completions *receives_to;
 	struct soft_receives *receives; /* NULL: it receives nothing */

@@ -16,6 +16,7 @@
  *   windows      the device has memory windows of type 2
  *   depth        READs that the device allows at a time for one queue pair
  *   delay_us     a request is worked on that late
+ *   serial_us    a request takes that long, and those of a queue pair are worked on one by one
  *   tear         READs copy 64 bytes at a time, the last ones first, and others run in between
  *   late_ms      what has been sent is not seen before it is so old, not even that the other end has hung up
  *   stall_ms     who polls and finds nothing is not run for so long, or until something has come
@@ -33,6 +34,7 @@
 	X(windows, 1)    \
 	X(depth, 16)     \
 	X(delay_us, 0)   \
+	X(serial_us, 0)  \
 	X(tear, 0)       \
 	X(late_ms, 0)    \
 	X(stall_ms, 0)   \
