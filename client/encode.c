@@ -108,12 +108,20 @@ struct writer {
 	bool failed;
 };
 
+/* Several in each command, so not by snprintf, which took a third of the time of a SET. */
 static void write_head(struct writer *w, char type, size_t number)
 {
 	char head[24];
-	int size = snprintf(head, sizeof(head), "%c%zu\r\n", type, number);
+	char *begin = head + sizeof(head);
 
-	w->failed = w->failed || zs_buffer_append(w->out, head, (size_t)size);
+	*--begin = '\n';
+	*--begin = '\r';
+	do {
+		*--begin = (char)('0' + number % 10);
+		number /= 10;
+	} while (number);
+	*--begin = type;
+	w->failed = w->failed || zs_buffer_append(w->out, begin, (size_t)(head + sizeof(head) - begin));
 }
 
 static void write_bytes(struct writer *w, const void *data, size_t size)
