@@ -32,6 +32,14 @@ static uint64_t system_now_ns(void *context)
 	return read_ns(CLOCK_BOOTTIME);
 }
 
+void zs_clock_system_not_before(uint64_t ms)
+{
+	uint64_t now = system_now_ms(NULL);
+
+	if (now < ms)
+		wall_minus_boot_ms += ms - now;
+}
+
 static const struct zs_clock system_clock = { system_now_ms, system_now_ns, 0 };
 
 const struct zs_clock *zs_clock_system(void)

@@ -20,6 +20,9 @@ struct zs_clock {
  */
 const struct zs_clock *zs_clock_system(void);
 
+/* Sets the system clock forward to this time, if it is behind. For a process that starts, before others go by it. */
+void zs_clock_system_not_before(uint64_t ms);
+
 static inline uint64_t zs_clock_ms(const struct zs_clock *clock)
 {
 	return clock->now_ms(clock->context);

@@ -23,7 +23,8 @@
 	X(ZS_ESYS, -13, "a system call failed")                            \
 	X(ZS_ECONFIG, -14, "the configuration is wrong")                   \
 	X(ZS_EPROTO, -15, "the peer broke the protocol")                   \
-	X(ZS_EWAIT, -16, "something else has to end first; try again")
+	X(ZS_EWAIT, -16, "something else has to end first; try again")     \
+	X(ZS_EWARM, -17, "the object is on flash and has been asked for")
 
 enum zs_error {
 	ZS_OK = 0,

@@ -4,7 +4,7 @@
  *
  *   63..56  partition
  *   55..24  position of the first bucket, a fraction of the table
- *   23..8   fingerprint for the ghost of evicted keys
+ *   23..8   fingerprint for the ghost of evicted keys; its low byte also the slot byte of entries that lead to flash
  *    7..0   tag
  */
 #ifndef ZS_COMMON_HASH_H
@@ -52,6 +52,12 @@ static inline uint8_t zs_hash_tag(uint64_t hash)
 static inline uint16_t zs_hash_fingerprint(uint64_t hash)
 {
 	return (uint16_t)(hash >> 8);
+}
+
+/* The slot byte of an entry that leads to a block on flash: there it is eight more bits of tag. */
+static inline uint8_t zs_hash_slot_byte(uint64_t hash)
+{
+	return (uint8_t)(hash >> 8);
 }
 
 /* The first of a key's two buckets in a table of n. */

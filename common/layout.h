@@ -76,6 +76,9 @@ _Static_assert(sizeof(struct zs_superblock) <= ZS_FRAME_SIZE, "the superblock is
  * bytes 2..14  tags, 0 for an empty entry
  * bytes 15..27 slots
  * bytes 28..63 slab ids of 22 bits, back to back, and in the two highest bits the flags
+ *
+ * An id at or above the partition's number of frames leads to a block on flash, which only the node can read; the slot
+ * is eight more bits of the key's hash then (zs_hash_slot_byte).
  */
 struct zs_bucket {
 	_Alignas(64) uint16_t sequence;

@@ -211,7 +211,7 @@ static bool parse(const struct zs_option *option, const char *text, int64_t *num
 	return parse_number(option, text, number);
 }
 
-static int check(const struct zs_option *option, const char *value, int64_t *number, char *why, size_t why_size)
+int zs_option_check(const struct zs_option *option, const char *value, int64_t *number, char *why, size_t why_size)
 {
 	char range[ZS_OPTION_WHY_MAX / 2];
 
@@ -272,14 +272,14 @@ int zs_options_check(const struct zs_options *options, unsigned option, const ch
 {
 	int64_t number;
 
-	return check(&options->table[option], value, &number, why, why_size);
+	return zs_option_check(&options->table[option], value, &number, why, why_size);
 }
 
 int zs_options_set(struct zs_options *options, unsigned option, const char *value, char *why, size_t why_size)
 {
 	struct zs_option_value *slot = &options->values[option];
 	int64_t number;
-	int result = check(&options->table[option], value, &number, why, why_size);
+	int result = zs_option_check(&options->table[option], value, &number, why, why_size);
 
 	if (result)
 		return result;

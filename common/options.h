@@ -77,6 +77,9 @@ int zs_options_check(const struct zs_options *options, unsigned option, const ch
 /* Checks and stores a value. Any thread. ZS_OK or ZS_ECONFIG. */
 int zs_options_set(struct zs_options *options, unsigned option, const char *value, char *why, size_t why_size);
 
+/* Reads a value as this option would be. ZS_OK, or ZS_ECONFIG and a sentence. */
+int zs_option_check(const struct zs_option *option, const char *value, int64_t *number, char *why, size_t why_size);
+
 /* Writes the value of any setting in the form that zs_options_set reads. */
 void zs_options_print(struct zs_options *options, unsigned option, char text[ZS_OPTION_TEXT_MAX]);
 

@@ -266,6 +266,21 @@ static inline bool is_stable(const struct zs_bucket *bucket, uint16_t sequence)
 	return !(sequence & 1) && zs_load(&bucket->sequence) == sequence;
 }
 
+/* Whether the key may be on flash: then only the node can tell. */
+static __attribute__((noinline)) bool may_be_on_flash(const struct zs_plain_part *part, const struct zs_bucket *a,
+						      const struct zs_bucket *b, uint64_t hash)
+{
+	for (uint32_t mask = match_both(a, b, zs_hash_tag(hash)); mask; mask &= mask - 1) {
+		uint32_t i;
+		const struct zs_bucket *bucket = first_match(a, b, mask, &i);
+
+		if (zs_bucket_slab(bucket, i) >= part->frame_count &&
+		    zs_bucket_slot(bucket, i) == zs_hash_slot_byte(hash))
+			return true;
+	}
+	return false;
+}
+
 /* LOOK_MISS: not in this table, and the buckets' flags are in *flags. */
 ZS_ALWAYS_INLINE enum look look_in_table(struct zs_plain *plain, const struct zs_plain_part *part, struct table table,
 					 uint64_t hash, struct zs_plain_read *read, uint32_t *flags)
@@ -274,6 +289,7 @@ ZS_ALWAYS_INLINE enum look look_in_table(struct zs_plain *plain, const struct zs
 	const struct zs_bucket *b;
 	uint16_t sequence_a;
 	uint16_t sequence_b;
+	bool ask;
 
 	buckets_of(table, hash, &a, &b);
 	sequence_a = zs_load_acquire(&a->sequence);
@@ -287,10 +303,11 @@ ZS_ALWAYS_INLINE enum look look_in_table(struct zs_plain *plain, const struct zs
 			return look;
 	}
 	*flags = zs_bucket_flags(a) | (zs_bucket_flags(b) & ZS_BUCKET_MOVED);
+	ask = *flags & ZS_BUCKET_OVERFLOW || may_be_on_flash(part, a, b, hash);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (!is_stable(a, sequence_a) || !is_stable(b, sequence_b))
 		return LOOK_AGAIN;
-	return *flags & ZS_BUCKET_OVERFLOW ? LOOK_ASK : LOOK_MISS;
+	return ask ? LOOK_ASK : LOOK_MISS;
 }
 
 /* While the index is resized: entries move from the previous table to the main one, never back. */

@@ -31,6 +31,8 @@ struct zs_call {
 /*
  * Runs one command. ZS_OK: a reply (which may be an error) was written. ZS_EAGAIN: nothing was written and
  * nothing changed, because memory is in quarantine; the dispatcher runs the same call again after a quiesce.
+ * ZS_EWARM: the same, because of objects on flash; the call is run again when they are there. What a handler replies
+ * when it needed such an object is void (dispatch.c), so most need not know of it.
  * ZS_EWAIT: the same, because of another connection, which needs time: again with the next round of the loop.
  */
 typedef int (*zs_handler)(struct zs_call *call);

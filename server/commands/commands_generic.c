@@ -3,14 +3,41 @@
  */
 #include "server/commands/handlers.h"
 #include "server/commands/result.h"
+#include "server/net/client.h"
 
-/* Deletes can not be put off by quarantine, so each key counts exactly once. */
+/* Keys after the one that waits for flash which are asked for at the same time. */
+#define AHEAD 64
+
+/* Asks for what is on flash of some more keys. */
+static void look_ahead(struct zs_call *call, size_t from)
+{
+	struct zs_view view;
+
+	for (size_t i = from; i < call->argc && i < from + AHEAD; i++)
+		zs_get(call->thread, call->argv[i].data, call->argv[i].size, ZS_READ_PEEK, &view);
+}
+
+/*
+ * Deletes can not be put off by quarantine, so each key counts exactly once. They can be put off by flash: then the
+ * call goes on with the key at which it stopped.
+ */
 static int handle_del(struct zs_call *call)
 {
-	int64_t deleted = 0;
+	struct zs_client *client = call->client;
+	size_t first = client && client->progress.next ? client->progress.next : 1;
+	int64_t deleted = client && client->progress.next ? client->progress.count : 0;
 
-	for (size_t i = 1; i < call->argc; i++)
-		deleted += zs_delete(call->thread, call->argv[i].data, call->argv[i].size, NULL) == ZS_OK;
+	for (size_t i = first; i < call->argc; i++) {
+		int result = zs_delete(call->thread, call->argv[i].data, call->argv[i].size, NULL);
+
+		deleted += result == ZS_OK;
+		if (result == ZS_EWARM && client) {
+			client->progress.next = i;
+			client->progress.count = deleted;
+			look_ahead(call, i + 1);
+			return ZS_EWARM;
+		}
+	}
 	zs_reply_integer(call->reply, deleted);
 	return ZS_OK;
 }

@@ -15,9 +15,10 @@
 #include "server/commands/handlers.h"
 #include "server/commands/key_set.h"
 #include "server/commands/numbers.h"
+#include "server/engine/warm.h"
 
 /* Objects of one step of a walk. */
-#define STEP 512
+#define STEP 128
 
 struct scan {
 	struct zs_reply *reply;
@@ -78,15 +79,26 @@ static bool parse_scan_options(struct zs_call *call, struct scan *scan)
 	return true;
 }
 
-/* Looks at about `count` objects. Returns the next cursor. */
+/*
+ * Looks at about `count` objects. Returns the next cursor. If a step but the first needs something that is on flash,
+ * the walk ends before it: a scan may show fewer objects than it was asked for.
+ */
 static uint64_t walk(struct zs_call *call, struct scan *scan, uint64_t cursor)
 {
 	uint64_t left = (uint64_t)scan->count;
 
-	for (;;) {
+	for (bool first = true;; first = false) {
 		uint64_t step = left < STEP ? left : STEP;
+		size_t used = scan->reply->used;
+		size_t matched = scan->matched;
+		uint64_t next = zs_scan(call->thread, cursor, step, visit, scan);
 
-		cursor = zs_scan(call->thread, cursor, step, visit, scan);
+		if (!first && zs_thread_warm_wanted(call->thread)) {
+			scan->reply->used = used;
+			scan->matched = matched;
+			return cursor;
+		}
+		cursor = next;
 		left -= step;
 		if (cursor == 0 || left == 0 || scan->reply->overflow)
 			return cursor;

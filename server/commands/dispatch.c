@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/engine/warm.h"
+#include "server/net/client.h"
 #include "server/node/stats.h"
 
 /*
@@ -280,17 +282,40 @@ bool zs_command_resolve(struct zs_call *call)
 	return arity_is_right(subcommand, call->argc) || refuse_arity(call);
 }
 
+/*
+ * Runs the handler. If it needed something that is on flash, what it replied is void, whatever it is: nothing has
+ * changed, and it will run again.
+ */
+static int run_once(struct zs_call *call)
+{
+	size_t start = call->reply->used;
+	int result;
+
+	zs_thread_begin_reads(call->thread);
+	result = call->command->handler(call);
+	if (!zs_thread_warm_wanted(call->thread))
+		return result;
+	zs_thread_undo_reads(call->thread);
+	call->reply->used = start;
+	if (!call->client || !zs_client_asked_too_much(call->client))
+		return ZS_EWARM;
+	zs_reply_error(call->reply, "ERR too many objects of this command are on flash; ask for fewer keys at a time");
+	return ZS_OK;
+}
+
 int zs_command_run(struct zs_call *call)
 {
 	const unsigned tries = 32;
 	const unsigned upkeep_us = 100;
-	int result = call->command->handler(call);
+	int result = run_once(call);
 
 	for (unsigned i = 0; result == ZS_EAGAIN && i < tries; i++) {
 		zs_thread_upkeep(call->thread, upkeep_us);
 		sched_yield(); /* others have to pass a quiescent point */
-		result = call->command->handler(call);
+		result = run_once(call);
 	}
+	if (call->client && (result == ZS_OK || result == ZS_EAGAIN))
+		memset(&call->client->progress, 0, sizeof(call->client->progress));
 	return result;
 }
 

@@ -13,6 +13,7 @@
 #include "server/commands/server_handlers.h"
 #include "server/node/figures.h"
 #include "server/node/node.h"
+#include "server/tier/store.h"
 
 /* What the sections print from. */
 struct info {
@@ -190,6 +191,60 @@ static void print_stats(struct info *info)
 	print_number(info, "zs_upkeep_longest_usec", e->upkeep_longest_us);
 }
 
+static double ratio(uint64_t a, uint64_t b)
+{
+	return b ? (double)a / (double)b : 0;
+}
+
+static void print_warm(struct info *info)
+{
+	struct zs_store *store = info->node->warm.store;
+	const struct zs_stats *e = &info->engine;
+	struct zs_store_figures f;
+
+	print_number(info, "zs_warm_enabled", store != NULL);
+	if (!store)
+		return;
+	zs_store_figures(store, &f);
+	LINE(info, "zs_warm_start:%s", f.start);
+	print_number(info, "zs_warm_bytes", f.zones * f.zone_bytes);
+	print_number(info, "zs_warm_written_bytes", f.written_bytes);
+	print_number(info, "zs_warm_objects", e->warm_objects);
+	print_number(info, "zs_warm_zone_bytes", f.zone_bytes);
+	print_number(info, "zs_warm_zones", f.zones);
+	print_number(info, "zs_warm_zones_empty", f.zones_empty);
+	print_number(info, "zs_warm_zones_open", f.zones_open);
+	print_number(info, "zs_warm_zones_full", f.zones_full);
+	print_number(info, "zs_warm_zones_evicting", f.zones_evicting);
+	print_number(info, "zs_warm_zones_lost", f.zones_lost);
+	print_number(info, "zs_warm_hits", e->warm_hits);
+	print_number(info, "zs_warm_reads", f.reads);
+	print_number(info, "zs_warm_reads_bad", f.reads_bad);
+	print_number(info, "zs_warm_cache_hits", f.cache_hits);
+	print_number(info, "zs_warm_demoted_objects", e->demoted_objects);
+	print_number(info, "zs_warm_promoted_objects", e->promoted_objects);
+	print_number(info, "zs_warm_refused_objects", e->warm_refused);
+	print_number(info, "zs_warm_given_up_objects", f.given_up_objects);
+	print_number(info, "zs_warm_second_chances", f.second_chances);
+	print_number(info, "zs_warm_appended_bytes", f.appended_bytes);
+	print_number(info, "zs_warm_admitted_bytes", f.admitted_bytes);
+	LINE(info, "zs_warm_write_amplification:%.3f", ratio(f.appended_bytes, f.admitted_bytes));
+	print_number(info, "zs_warm_resets", f.resets);
+	print_number(info, "zs_warm_resets_partial", f.resets_partial);
+	print_number(info, "zs_warm_append_errors", f.append_errors);
+	print_number(info, "zs_warm_read_errors", f.read_errors);
+	print_number(info, "zs_warm_reset_errors", f.reset_errors);
+	print_number(info, "zs_warm_budget_refusals", f.budget_refusals);
+	LINE(info, "zs_warm_last_error:%s", f.last_error);
+	print_number(info, "zs_warm_journal_chunks_used", f.marks_used);
+	print_number(info, "zs_warm_journal_chunks", f.marks_room);
+	print_number(info, "zs_warm_rebuilding", f.rebuilding);
+	print_number(info, "zs_warm_rebuilt_zones", f.rebuilt_zones);
+	print_number(info, "zs_warm_rebuilt_bytes", f.rebuilt_bytes);
+	print_number(info, "zs_warm_rebuilt_objects", f.rebuilt_objects);
+	print_number(info, "zs_warm_rebuild_ms", f.rebuild_ms);
+}
+
 static double seconds(const struct timeval *t)
 {
 	return (double)t->tv_sec + (double)t->tv_usec / 1e6;
@@ -289,6 +344,7 @@ static const struct section sections[] = {
 	{ "clients", "Clients", print_clients, true },
 	{ "memory", "Memory", print_memory, true },
 	{ "stats", "Stats", print_stats, true },
+	{ "warm", "Warm", print_warm, true },
 	{ "replication", "Replication", print_replication, true },
 	{ "cpu", "CPU", print_cpu, true },
 	{ "commandstats", "Commandstats", print_commandstats, false },

@@ -14,14 +14,24 @@
 #include "server/engine/upkeep.h"
 #include "server/engine/view.h"
 
-void zs_change_look(struct zs_change *c)
+bool zs_change_look(struct zs_change *c)
 {
 	/* What we see during a flush may be about to end; what we make of it would survive. */
 	while ((c->flushes = __atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST)) & 1)
 		sched_yield();
-	c->exists = zs_index_find(c->part, c->hash, c->thread->stride, c->key, c->key_size, &c->found);
+	if (!c->part->warm_blocks || c->blind) {
+		c->exists = zs_index_find(c->part, c->hash, c->thread->stride, c->key, c->key_size, &c->found);
+	} else {
+		enum zs_warm_answer answer =
+		    zs_warm_find(c->thread, c->part, c->hash, c->key, c->key_size, &c->found, &c->seen);
+
+		if (answer == ZS_WARM_WAIT)
+			return false;
+		c->exists = answer == ZS_WARM_FOUND;
+	}
 	c->expired = c->exists && zs_is_expired(c->thread, &c->found);
 	c->number = c->exists && zs_found_is_counter(&c->found) ? zs_found_number(&c->found) : 0;
+	return true;
 }
 
 void zs_change_previous(const struct zs_change *c, struct zs_previous *previous)
@@ -42,7 +52,11 @@ bool zs_change_holds(struct zs_change *c, struct zs_locked *locked)
 	struct zs_found now;
 
 	if (!c->exists)
-		return !zs_index_find_locked(locked, c->key, c->key_size, &now);
+		return !zs_index_find_locked(locked, c->key, c->key_size, &now) &&
+		       (c->blind || !c->part->warm_blocks || zs_warm_all_seen(locked, &c->seen));
+	/* The image never changes, so while the entry leads to it, it is the object that we saw. */
+	if (found->warm)
+		return zs_index_find_slot(locked, found->id, found->slot, found);
 	return zs_index_find_slot(locked, found->id, found->slot, found) && zs_slab_is_live(found->slab, found->slot) &&
 	       zs_slab_deadline(found->slab, found->identity, found->lifetime, found->slot) == found->deadline &&
 	       (!zs_found_is_counter(found) || zs_found_number(found) == c->number);
@@ -50,6 +64,11 @@ bool zs_change_holds(struct zs_change *c, struct zs_locked *locked)
 
 void zs_change_end_present(struct zs_change *c, struct zs_locked *locked)
 {
+	zs_warm_note_write(c->thread, c->hash);
+	if (c->found.warm) {
+		zs_warm_remove(c->thread, locked, &c->found);
+		return;
+	}
 	zs_slab_end_object(c->thread, c->part, c->found.slab, c->found.slot);
 	zs_index_remove(c->thread, locked, &c->found);
 }
@@ -63,7 +82,7 @@ static int find_group(struct zs_change *c, const struct zs_content *content, str
 		*group = zs_group_find(c->thread, content->group, content->group_size, true, &error);
 		return *group ? ZS_OK : error;
 	}
-	if (content->keep_group && zs_change_has_present(c))
+	if (content->keep_group && zs_change_has_present(c) && !c->found.warm)
 		*group = zs_group_by_number(c->thread->engine, zs_links_group(zs_load(&c->found.slab->links)));
 	return ZS_OK;
 }
@@ -87,7 +106,7 @@ static int place(struct zs_change *c, const struct zs_content *content, struct z
 	if (zs_change_has_present(c) && content->deadline == c->found.deadline)
 		wanted.unit = zs_lifetime_unit(c->found.lifetime);
 	if (c->exists) {
-		wanted.main = c->found.lifetime & ZS_SLAB_MAIN;
+		wanted.main = c->found.warm || c->found.lifetime & ZS_SLAB_MAIN;
 	} else if (c->part->ghost && zs_ghost_take(c->part->ghost, c->hash)) {
 		wanted.main = true;
 		zs_count(c->thread, ghost_hits, 1);
@@ -105,7 +124,7 @@ static int place(struct zs_change *c, const struct zs_content *content, struct z
 		zs_store((uint64_t *)(void *)(frame + spot->extent.value), (uint64_t)content->number);
 	else if (content->size)
 		memcpy(frame + spot->extent.value, content->value, content->size);
-	if (zs_change_has_present(c)) {
+	if (zs_change_has_present(c) && !c->found.warm) {
 		uint32_t recency = zs_slab_recency(c->found.slab, zs_identity_slots(c->found.identity), c->found.slot);
 
 		zs_slab_set_recency(spot->slab, zs_identity_slots(zs_load(&spot->slab->identity)), spot->slot,
@@ -116,6 +135,19 @@ static int place(struct zs_change *c, const struct zs_content *content, struct z
 
 enum outcome { PUBLISHED, INTERFERED, NO_PLACE };
 
+static enum outcome publish_over_warm(struct zs_change *c, struct zs_locked *locked, const struct zs_spot *spot)
+{
+	/* A flush that began since we looked forgets warm entries, and has perhaps passed the new slab. */
+	if (__atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST) != c->flushes) {
+		zs_slab_end_object(c->thread, c->part, spot->slab, spot->slot);
+		return INTERFERED;
+	}
+	zs_warm_replace(c->thread, locked, &c->found, spot->id, spot->slot);
+	if (c->expired)
+		zs_count(c->thread, expired_objects, 1);
+	return PUBLISHED;
+}
+
 /* Publishes the spot in place of what we looked at. */
 static enum outcome publish(struct zs_change *c, struct zs_locked *locked, const struct zs_spot *spot, bool force)
 {
@@ -123,6 +155,9 @@ static enum outcome publish(struct zs_change *c, struct zs_locked *locked, const
 		return INTERFERED;
 	if (!zs_place_commit(c->thread, c->part, spot))
 		return INTERFERED;
+	zs_warm_note_write(c->thread, c->hash);
+	if (c->exists && c->found.warm)
+		return publish_over_warm(c, locked, spot);
 	if (c->exists) {
 		/* A flush that began since we looked may have passed the new slab but not the old one. */
 		if (__atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST) != c->flushes ||
@@ -135,6 +170,8 @@ static enum outcome publish(struct zs_change *c, struct zs_locked *locked, const
 			zs_count(c->thread, expired_objects, 1);
 		return PUBLISHED;
 	}
+	if (c->blind && c->part->warm_blocks)
+		zs_warm_purge(c->thread, locked);
 	if (!zs_index_insert(c->thread, locked, spot->id, spot->slot, force)) {
 		zs_slab_end_object(c->thread, c->part, spot->slab, spot->slot);
 		return NO_PLACE;
@@ -188,7 +225,7 @@ int zs_change_store(struct zs_change *c, const struct zs_content *content)
 		zs_place_undo(&spot);
 		return ZS_EEXIST;
 	}
-	if (c->exists)
+	if (c->exists && !c->found.warm)
 		zs_place_freed(c->thread, c->part, c->found.id);
 	/* Who adds an entry to an index that grows moves others; who replaces one helps now and then. */
 	if (!c->exists || c->thread->operation % 8 == 0)
@@ -206,10 +243,38 @@ int zs_change_erase(struct zs_change *c)
 	done = zs_change_holds(c, &locked);
 	if (done && c->exists)
 		zs_change_end_present(c, &locked);
+	else if (done && c->blind && c->part->warm_blocks)
+		zs_warm_purge(c->thread, &locked);
 	zs_index_unlock(&locked);
 	if (!done)
 		return ZS_EEXIST;
-	if (c->exists)
+	if (c->exists && !c->found.warm)
 		zs_place_freed(c->thread, c->part, c->found.id);
 	return ZS_OK;
+}
+
+void zs_promote(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found)
+{
+	const uint8_t *image = (const uint8_t *)found->slab;
+	struct zs_content content = { .deadline = found->deadline };
+	struct zs_change c = {
+		.thread = thread,
+		.part = part,
+		.hash = hash,
+		.key = image + found->extent.key,
+		.key_size = found->extent.key_size,
+		.flushes = __atomic_load_n(&thread->engine->flushes, __ATOMIC_SEQ_CST),
+		.exists = true,
+		.found = *found,
+	};
+
+	if (c.flushes & 1)
+		return;
+	content.counter = zs_found_is_counter(found);
+	content.number = content.counter ? zs_found_number(found) : 0;
+	content.value = image + found->extent.value;
+	content.size = found->extent.value_size;
+	c.number = content.number;
+	if (zs_change_store(&c, &content) == ZS_OK)
+		zs_count(thread, promoted_objects, 1);
 }

@@ -10,6 +10,7 @@
 #define ZS_SERVER_ENGINE_CHANGE_H
 
 #include "server/engine/index.h"
+#include "server/engine/warm_find.h"
 
 struct zs_change {
 	struct zs_thread *thread;
@@ -17,11 +18,14 @@ struct zs_change {
 	uint64_t hash;
 	const void *key;
 	size_t key_size;
-	uint64_t flushes;      /* begun when we looked */
-	bool exists;	       /* an entry and a live slot, perhaps expired */
-	bool expired;	       /* ... and its deadline has passed: it counts as absent */
-	struct zs_found found; /* if exists */
-	int64_t number;	       /* of a counter, when we looked */
+	uint64_t flushes;	  /* begun when we looked */
+	bool blind;		  /* what was there does not matter: flash is not asked */
+	bool waits;		  /* flash has been asked: return ZS_EWARM */
+	bool exists;		  /* an entry and a live slot, perhaps expired */
+	bool expired;		  /* ... and its deadline has passed: it counts as absent */
+	struct zs_found found;	  /* if exists */
+	int64_t number;		  /* of a counter, when we looked */
+	struct zs_warm_seen seen; /* if not exists */
 };
 
 /* What to store. */
@@ -44,6 +48,9 @@ static inline void zs_change_begin_hashed(struct zs_change *c, struct zs_thread 
 	c->part = zs_part_of(thread->engine, hash);
 	c->key = key;
 	c->key_size = key_size;
+	c->blind = false;
+	c->waits = false;
+	c->seen.count = 0;
 }
 
 static inline void zs_change_begin(struct zs_change *c, struct zs_thread *thread, const void *key, size_t key_size)
@@ -68,8 +75,8 @@ static inline bool zs_change_has_present(const struct zs_change *c)
 	return c->exists && !c->expired;
 }
 
-/* Looks at the present object. */
-void zs_change_look(struct zs_change *c);
+/* Looks at the present object. False if flash had to be asked for it: return ZS_EWARM. */
+bool zs_change_look(struct zs_change *c);
 
 /* Tells the caller of the engine what was seen; `previous` may be NULL. */
 void zs_change_previous(const struct zs_change *c, struct zs_previous *previous);
@@ -88,6 +95,9 @@ void zs_change_end_present(struct zs_change *c, struct zs_locked *locked);
  * of zs_place.
  */
 int zs_change_store(struct zs_change *c, const struct zs_content *content);
+
+/* Brings an object found on flash back to memory, if there is room. What was found stays readable. */
+void zs_promote(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found);
 
 /* Ends what was seen. ZS_EEXIST: look again. */
 int zs_change_erase(struct zs_change *c);

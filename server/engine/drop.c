@@ -62,7 +62,7 @@ static bool in_use(const struct zs_part *part, uint32_t id)
 {
 	enum zs_place place = zs_slab_place(part, id);
 
-	if (place == ZS_AT_SMALL || place == ZS_AT_MAIN)
+	if (zs_place_holds_objects(place))
 		return true;
 	return place == ZS_AT_NOWHERE && zs_load(&zs_frame(part, id)->lifetime) & ZS_SLAB_OPEN;
 }
@@ -111,6 +111,16 @@ static void flush_range(struct zs_thread *thread, struct zs_part *part, uint32_t
 	}
 }
 
+/* After what is in memory: nothing that could still be published is alive then. Durable when it returns. */
+static void flush_warm(struct zs_thread *thread)
+{
+	struct zs_engine *engine = thread->engine;
+
+	engine->warm.flush(engine->warm.context);
+	for (uint32_t p = 0; p < engine->part_count; p++)
+		zs_warm_forget(thread, p, engine->parts[p].frame_count, ZS_SLAB_NONE);
+}
+
 void zs_flush(struct zs_thread *thread)
 {
 	struct zs_engine *engine = thread->engine;
@@ -130,6 +140,8 @@ void zs_flush(struct zs_thread *thread)
 		flush_range(thread, part, 0, virgin, virgin_end);
 		flush_range(thread, part, virgin_end, part->frame_count, virgin_end);
 	}
+	if (engine->has_warm)
+		flush_warm(thread);
 	zs_fetch_add(&engine->flushes, 1);
 	pthread_mutex_unlock(&engine->flush_lock);
 }

@@ -32,12 +32,31 @@ void zs_engine_options_init(struct zs_engine_options *options)
 
 /* ---- partitions ---- */
 
+/* Zones of the warm tier are dealt out to the partitions in turn. */
+static uint32_t warm_zones_of(const struct zs_engine *engine, uint32_t part)
+{
+	return engine->warm_zones / engine->part_count + (part < engine->warm_zones % engine->part_count);
+}
+
+/* As few partitions as number all frames and warm blocks; 0: there would be too many. */
+static uint32_t count_partitions(const struct zs_engine *engine, uint64_t frames)
+{
+	for (uint64_t parts = 1; parts <= ZS_PARTITIONS_MAX; parts++) {
+		uint64_t zones = (engine->warm_zones + parts - 1) / parts;
+
+		if ((frames + parts - 1) / parts + zones * engine->warm_zone_blocks <= PARTITION_FRAMES_MAX)
+			return (uint32_t)parts;
+	}
+	return 0;
+}
+
 static int open_part(struct zs_engine *engine, uint32_t number, uint64_t offset, uint32_t frames)
 {
 	struct zs_part *part = &engine->parts[number];
 
 	part->engine = engine;
 	part->number = number;
+	part->warm_blocks = warm_zones_of(engine, number) * engine->warm_zone_blocks;
 	part->frames = engine->arena + offset;
 	part->frame_count = frames;
 	part->virgin_end = frames;
@@ -45,12 +64,15 @@ static int open_part(struct zs_engine *engine, uint32_t number, uint64_t offset,
 	part->free_head = ZS_SLAB_NONE;
 	part->small = (struct zs_slab_list){ ZS_SLAB_NONE, ZS_SLAB_NONE, 0, ZS_AT_SMALL };
 	part->main = (struct zs_slab_list){ ZS_SLAB_NONE, ZS_SLAB_NONE, 0, ZS_AT_MAIN };
+	part->outgoing = (struct zs_slab_list){ ZS_SLAB_NONE, ZS_SLAB_NONE, 0, ZS_AT_OUTGOING };
+	part->writing = (struct zs_slab_list){ ZS_SLAB_NONE, ZS_SLAB_NONE, 0, ZS_AT_WRITING };
 	part->quarantine.slabs = (struct zs_slab_list){ ZS_SLAB_NONE, ZS_SLAB_NONE, 0, ZS_AT_QUARANTINE };
 	pthread_mutex_init(&part->lock, NULL);
 	part->due = calloc(frames, sizeof(part->due[0]));
 	part->overflow = calloc(1, sizeof(*part->overflow));
 	part->ghost = zs_ghost_new(frames);
-	if (!part->due || !part->overflow || !part->ghost)
+	part->warm_used = part->warm_blocks ? zs_ghost_new(frames) : NULL;
+	if (!part->due || !part->overflow || !part->ghost || (part->warm_blocks && !part->warm_used))
 		return ZS_ENOMEM;
 	pthread_mutex_init(&part->overflow->lock, NULL);
 	engine->superblock->partition[number].frames_offset = offset;
@@ -62,6 +84,7 @@ static void close_part(struct zs_part *part)
 {
 	zs_resize_free(part);
 	zs_ghost_free(part->ghost);
+	zs_ghost_free(part->warm_used);
 	free(part->overflow);
 	free(part->due);
 }
@@ -158,7 +181,15 @@ static int open_engine(struct zs_engine *engine, const struct zs_engine_options 
 	engine->memfd = arena.memfd;
 	engine->sealed = arena.sealed;
 	engine->page_kind = arena.page_kind;
-	engine->part_count = (uint32_t)((arena.size / ZS_FRAME_SIZE + PARTITION_FRAMES_MAX) / PARTITION_FRAMES_MAX);
+	engine->warm_zones = o->warm_zones;
+	engine->warm_zone_blocks = o->warm_zone_blocks;
+	engine->warm_buckets = o->warm_buckets;
+	engine->part_count = count_partitions(engine, arena.size / ZS_FRAME_SIZE);
+	if (!engine->part_count) {
+		snprintf(why, why_size, "memory and warm tier together have more than %llu bytes, the most possible",
+			 (unsigned long long)ZS_PARTITIONS_MAX * PARTITION_FRAMES_MAX * ZS_FRAME_SIZE);
+		return ZS_EINVAL;
+	}
 	fill_superblock(engine, o->seed);
 	engine->epoch->global = 1;
 	take_time(engine);
@@ -285,6 +316,7 @@ static void add_figures(struct zs_figures *sum, const struct zs_figures *f)
 	sum->objects_with_deadline += zs_load(&f->objects_with_deadline);
 	sum->payload += zs_load(&f->payload);
 	sum->entries += zs_load(&f->entries);
+	sum->warm += zs_load(&f->warm);
 }
 
 static void add_counters(struct zs_counters *sum, const struct zs_counters *c)
@@ -387,8 +419,11 @@ uint64_t zs_engine_count(struct zs_engine *engine)
 	int64_t objects = 0;
 
 	pthread_mutex_lock(&engine->threads_lock);
-	for (uint32_t p = 0; p < engine->part_count; p++)
-		objects += sum_figures(engine, p).objects;
+	for (uint32_t p = 0; p < engine->part_count; p++) {
+		struct zs_figures f = sum_figures(engine, p);
+
+		objects += f.objects + f.warm;
+	}
 	pthread_mutex_unlock(&engine->threads_lock);
 	return objects > 0 ? (uint64_t)objects : 0;
 }
@@ -405,7 +440,8 @@ static void add_part_stats(struct zs_part *part, const struct zs_figures *f, str
 {
 	const struct zs_index_view *view;
 
-	s->objects += f->objects > 0 ? (uint64_t)f->objects : 0;
+	s->warm_objects += f->warm > 0 ? (uint64_t)f->warm : 0;
+	s->objects += f->objects + f->warm > 0 ? (uint64_t)(f->objects + f->warm) : 0;
 	s->objects_with_deadline += f->objects_with_deadline > 0 ? (uint64_t)f->objects_with_deadline : 0;
 	s->payload_bytes += f->payload > 0 ? (uint64_t)f->payload : 0;
 	s->index_used += f->entries > 0 ? (uint64_t)f->entries : 0;

@@ -55,6 +55,9 @@ struct zs_engine_options {
 	unsigned quarantine_ms;	      /* how long freed memory rests while remote readers exist */
 	const struct zs_clock *clock; /* NULL: the system's; must outlive the engine */
 	uint64_t seed;		      /* of the key hash; 0: random */
+	uint32_t warm_zones;	      /* of the warm tier (warm.h); 0: none */
+	uint32_t warm_zone_blocks;    /* blocks of each */
+	uint32_t warm_buckets;	      /* what zs_warm_buckets said before the restart; 0: unknown */
 	bool huge_pages;	      /* try for huge pages */
 	bool prefault;		      /* touch all memory at start, instead of at first use */
 };
@@ -118,7 +121,10 @@ enum zs_read_flags {
 	ZS_READ_PEEK = 1, /* does not count as a use of the object, nor as a hit or miss */
 };
 
-/* Finds a key. ZS_OK and *view, or ZS_ENOTFOUND. */
+/*
+ * Finds a key. ZS_OK and *view, or ZS_ENOTFOUND. With a warm tier every operation on a key may also return ZS_EWARM:
+ * nothing has changed, and it is to be repeated when what was asked for is there (warm.h).
+ */
 int zs_get(struct zs_thread *thread, const void *key, size_t key_size, unsigned flags, struct zs_view *view);
 
 /*
@@ -258,6 +264,7 @@ struct zs_stats {
 	/* objects and what they take; objects whose deadline passed count until their slab is visited */
 	uint64_t objects;
 	uint64_t objects_with_deadline;
+	uint64_t warm_objects;	/* of `objects`, on the warm tier; `payload_bytes` is without them */
 	uint64_t payload_bytes; /* keys and values */
 
 	/* memory of the arena, in bytes; the five parts add up to arena_bytes */
@@ -296,6 +303,10 @@ struct zs_stats {
 	uint64_t dropped_objects;
 	uint64_t displaced; /* index entries moved to their other bucket */
 	uint64_t ghost_hits;
+	uint64_t demoted_objects;   /* written to the warm tier */
+	uint64_t promoted_objects;  /* brought back from there, because they were used again */
+	uint64_t warm_hits;	    /* of `hits`, on the warm tier */
+	uint64_t warm_refused;	    /* evicted and not written, because the tier or the index had no room */
 	uint64_t upkeep_slow;	    /* steps of background work that took more than 10 ms */
 	uint64_t upkeep_longest_us; /* the longest one */
 };

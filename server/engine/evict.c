@@ -16,8 +16,21 @@
 /* Of the memory, at most this many slabs are kept free. */
 #define RESERVE_MAX 128
 
+/* With a warm tier, because writing to it takes some milliseconds: 4 MB. */
+#define WARM_RESERVE_MAX 1024
+
+/* Of the memory, at most this part waits to be written; then what is evicted is lost, so that writers do not wait. */
+#define OUTGOING_SHARE 16
+
 uint32_t zs_evict_reserve(const struct zs_part *part)
 {
+	if (part->warm_blocks) {
+		uint32_t warm_share = part->frame_count / 32;
+
+		if (warm_share < 16)
+			return 16;
+		return warm_share < WARM_RESERVE_MAX ? warm_share : WARM_RESERVE_MAX;
+	}
 	uint32_t share = part->frame_count / 128;
 
 	if (share < 8)
@@ -76,7 +89,29 @@ void zs_evict_note_sparse(struct zs_part *part, uint32_t id)
 
 static uint32_t available_soon(const struct zs_part *part)
 {
-	return zs_slab_available(part) + zs_load(&part->quarantine.slabs.count);
+	return zs_slab_available(part) + zs_load(&part->quarantine.slabs.count) + zs_load(&part->outgoing.count) +
+	       zs_load(&part->writing.count);
+}
+
+/* ---- towards the warm tier ---- */
+
+bool zs_evict_may_send_out(const struct zs_part *part, uint32_t id)
+{
+	uint32_t waiting = zs_load(&part->outgoing.count) + zs_load(&part->writing.count);
+
+	return part->warm_blocks && !zs_load(&part->warm_shut) && waiting < part->frame_count / OUTGOING_SHARE &&
+	       !zs_links_group(zs_load(&zs_frame(part, id)->links));
+}
+
+void zs_evict_send_out(struct zs_part *part, uint32_t id)
+{
+	const struct zs_warm_hooks *hooks = &part->engine->warm;
+
+	pthread_mutex_lock(&part->lock);
+	zs_slab_list_remove(part, zs_slab_place(part, id) == ZS_AT_MAIN ? &part->main : &part->small, id);
+	zs_slab_list_push(part, &part->outgoing, id);
+	pthread_mutex_unlock(&part->lock);
+	hooks->outgoing(hooks->context);
 }
 
 bool zs_evict_is_short(const struct zs_part *part)

@@ -35,6 +35,15 @@ bool zs_evict_take_sparse(struct zs_part *part, struct zs_hand *hand);
 /* Takes the slab that the policy chooses into the hand. False if there is none, or nothing may be evicted. */
 bool zs_evict_take_victim(struct zs_thread *thread, struct zs_part *part, struct zs_hand *hand);
 
+/*
+ * Whether a claimed slab that is to be evicted goes to the warm tier instead: there is one, it has room, and not too
+ * many slabs wait for it already. Objects of groups stay behind.
+ */
+bool zs_evict_may_send_out(const struct zs_part *part, uint32_t id);
+
+/* Sends it out. It stays claimed. */
+void zs_evict_send_out(struct zs_part *part, uint32_t id);
+
 /* Whether there are fewer free slabs than should be kept, counting those that rest. */
 bool zs_evict_is_short(const struct zs_part *part);
 

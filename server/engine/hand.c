@@ -1,5 +1,6 @@
 #include "server/engine/hand.h"
 
+#include "server/engine/evict.h"
 #include "server/engine/ghost.h"
 #include "server/engine/lifetime.h"
 #include "server/engine/move.h"
@@ -79,7 +80,7 @@ bool zs_hand_take_due(struct zs_thread *thread, struct zs_part *part, struct zs_
 	if (!zs_slab_claim(part, id)) {
 		/* Being filled or emptied; or free, then nothing is due. */
 		enum zs_place place = zs_slab_place(part, id);
-		bool used = place == ZS_AT_SMALL || place == ZS_AT_MAIN || place == ZS_AT_NOWHERE;
+		bool used = zs_place_holds_objects(place) || place == ZS_AT_NOWHERE;
 
 		zs_store(&part->due[id], used ? zs_due_at(zs_now(thread) + 1000, zs_now(thread)) : 0);
 		return false;
@@ -128,8 +129,13 @@ static void judge(struct zs_thread *thread, struct zs_part *part, uint32_t id, u
 		if (moved != ZS_NO_ROOM || zs_load(&part->quarantine.slabs.count))
 			return;
 	}
+	/* It stays, and leaves with its slab. */
+	if (zs_evict_may_send_out(part, id))
+		return;
 	if (!zs_end_object(thread, part, id, slot, hash))
 		return;
+	if (part->warm_blocks)
+		zs_count(thread, warm_refused, 1);
 	zs_count(thread, evicted_objects, 1);
 	if (verdict.remember && part->ghost)
 		zs_ghost_add(part->ghost, hash);
@@ -188,6 +194,10 @@ static bool finish(struct zs_thread *thread, struct zs_part *part, const struct 
 		zs_store(&part->due[hand->id], zs_due_at(next_visit(slab, zs_now(thread)), zs_now(thread)));
 	else if (hand->due)
 		zs_store(&part->due[hand->id], 0);
+	if (zs_slab_live_count(slab) && hand->errand == ZS_ERRAND_EVICT && zs_evict_may_send_out(part, hand->id)) {
+		zs_evict_send_out(part, hand->id);
+		return false;
+	}
 	if (zs_slab_live_count(slab)) {
 		zs_slab_release(part, hand->id);
 		if (hand->due)

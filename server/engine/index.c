@@ -98,6 +98,7 @@ ZS_ALWAYS_INLINE bool check_object(const struct zs_part *part, uint32_t id, uint
 		return false;
 	if (found->extent.key_size != size || !zs_key_equal((const uint8_t *)slab + found->extent.key, key, size))
 		return false;
+	found->warm = false;
 	found->slab = slab;
 	found->id = id;
 	found->slot = slot;

@@ -45,6 +45,7 @@ struct zs_found {
 	uint32_t id;
 	uint32_t slot;
 	uint64_t deadline; /* 0: none */
+	bool warm;	   /* on flash, see warm_find.h */
 
 	/* only from functions that work under the lock: where the entry is */
 	struct zs_bucket *bucket; /* NULL: in the overflow list */

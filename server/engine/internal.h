@@ -17,6 +17,7 @@
 #include "common/layout.h"
 #include "server/engine/engine.h"
 #include "server/engine/epoch.h"
+#include "server/engine/warm.h"
 
 /* Private bits of a slab's lifetime word, changed by atomic or/and. */
 #define ZS_SLAB_MAIN (1ull << 51)    /* of the main queue (S3-FIFO) */
@@ -33,7 +34,15 @@ enum zs_place {
 	ZS_AT_MAIN,
 	ZS_AT_QUARANTINE,
 	ZS_AT_FREE,
+	ZS_AT_OUTGOING, /* claimed, to be written to the warm tier */
+	ZS_AT_WRITING,	/* taken by it */
 };
+
+/* Whether a slab that is at this place may hold living objects; one at no place does if it is open. */
+static inline bool zs_place_holds_objects(enum zs_place place)
+{
+	return place == ZS_AT_SMALL || place == ZS_AT_MAIN || place == ZS_AT_OUTGOING || place == ZS_AT_WRITING;
+}
 
 /* A doubly linked list of slabs, through their links words. */
 struct zs_slab_list {
@@ -148,7 +157,13 @@ struct zs_part {
 	struct zs_index_view *retired;
 	uint32_t resizes;
 	bool exact_fit_done;
-	uint32_t dropped; /* hint that slabs with ZS_SLAB_DROPPED wait to be cleaned; atomic */
+	struct zs_slab_list outgoing; /* to be written to the warm tier */
+	struct zs_slab_list writing;  /* being written */
+	uint32_t warm_blocks;	      /* of the warm tier, numbered on from frame_count; 0: there is none */
+	uint32_t warm_open;	      /* 1: entries may lead there, and the index keeps its size; atomic */
+	struct zs_ghost *warm_used;   /* which warm objects were read lately */
+	uint32_t warm_shut;	      /* 1: what is evicted is lost; atomic */
+	uint32_t dropped;	      /* hint that slabs with ZS_SLAB_DROPPED wait to be cleaned; atomic */
 
 	/* upkeep, one thread at a time (upkeep_busy, atomic) */
 	uint32_t upkeep_busy;
@@ -206,6 +221,7 @@ struct zs_figures {
 	int64_t objects_with_deadline;
 	int64_t payload;
 	int64_t entries; /* of the index */
+	int64_t warm;	 /* of these, that lead to the warm tier */
 };
 
 /* A bucket of the previous table that a thread is about to move, and what it does next with it; see migrate.c. */
@@ -229,21 +245,25 @@ struct zs_thread_part {
 };
 
 /* X(name): counters of events, one set for each thread */
-#define ZS_COUNTERS(X)     \
-	X(hits)            \
-	X(misses)          \
-	X(sets)            \
-	X(deletes)         \
-	X(expired_objects) \
-	X(expired_slabs)   \
-	X(evicted_objects) \
-	X(evicted_slabs)   \
-	X(moved_evict)     \
-	X(moved_merge)     \
-	X(moved_lifetime)  \
-	X(dropped_objects) \
-	X(displaced)       \
-	X(ghost_hits)      \
+#define ZS_COUNTERS(X)      \
+	X(hits)             \
+	X(misses)           \
+	X(sets)             \
+	X(deletes)          \
+	X(expired_objects)  \
+	X(expired_slabs)    \
+	X(evicted_objects)  \
+	X(evicted_slabs)    \
+	X(moved_evict)      \
+	X(moved_merge)      \
+	X(moved_lifetime)   \
+	X(dropped_objects)  \
+	X(displaced)        \
+	X(ghost_hits)       \
+	X(demoted_objects)  \
+	X(promoted_objects) \
+	X(warm_hits)        \
+	X(warm_refused)     \
 	X(upkeep_slow)
 
 struct zs_counters {
@@ -278,6 +298,11 @@ struct zs_thread {
 	uint64_t sealed_ms;    /* when open slabs were last looked through for what is over */
 	struct zs_thread_part *parts[ZS_PARTITIONS_MAX];
 	struct zs_counters counters;
+	void *warm_call; /* handed to the hook that gives images */
+	struct {
+		uint64_t hits, misses, warm_hits;
+	} reads;		     /* counters when the present operation began */
+	uint32_t warm_wanted;	     /* images asked for that are not there yet */
 	struct zs_group *last_group; /* the group used last, and the version of the table it is from */
 	uint64_t last_group_version;
 	uint8_t scratch[ZS_FRAME_SIZE];
@@ -307,6 +332,12 @@ struct zs_engine {
 	struct zs_figures departed[ZS_PARTITIONS_MAX]; /* of detached threads */
 	struct zs_counters departed_counters;
 	struct zs_counters reset_counters; /* what zs_engine_reset_stats subtracts */
+	bool has_warm;
+	uint32_t warm_rebuilding; /* atomic */
+	struct zs_warm_hooks warm;
+	uint32_t warm_zones;
+	uint32_t warm_zone_blocks;
+	uint32_t warm_buckets; /* that the index of each partition begins with; 0: chosen */
 	uint64_t longest_upkeep_ns;
 	uint64_t outside_bytes;
 	_Alignas(64) uint64_t now_ms; /* the time all threads go by; atomic */

@@ -9,9 +9,12 @@
  */
 #include <string.h>
 
+#include "server/engine/change.h"
+#include "server/engine/ghost.h"
 #include "server/engine/index.h"
 #include "server/engine/slab.h"
 #include "server/engine/view.h"
+#include "server/engine/warm_find.h"
 
 /* Objects of a batch whose cache lines are fetched together. */
 #define BATCH 32
@@ -164,13 +167,58 @@ ZS_ALWAYS_INLINE bool is_believable(const struct candidate *c)
 
 /* ---- the long way ---- */
 
+/* What is found on flash may be worth to be brought back. */
+static void use_warm(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found)
+{
+	const struct zs_warm_hooks *hooks = &thread->engine->warm;
+
+	zs_count(thread, hits, 1);
+	zs_count(thread, warm_hits, 1);
+	hooks->used(hooks->context, part->number, found->id);
+	/* Once is chance; the second time within a while it comes back. */
+	if (zs_ghost_take(part->warm_used, hash))
+		zs_promote(thread, part, hash, found);
+	else
+		zs_ghost_add(part->warm_used, hash);
+}
+
+/* Of a partition with a warm tier. */
+static int get_warm(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const void *key, size_t size,
+		    unsigned flags, struct zs_view *view)
+{
+	struct zs_found found;
+	enum zs_warm_answer answer = zs_warm_find(thread, part, hash, key, size, &found, NULL);
+
+	if (answer == ZS_WARM_WAIT)
+		return ZS_EWARM;
+	if (answer == ZS_WARM_ABSENT || zs_is_expired(thread, &found)) {
+		if (!(flags & ZS_READ_PEEK))
+			zs_count(thread, misses, 1);
+		return ZS_ENOTFOUND;
+	}
+	zs_view_fill(&found, view);
+	if (!found.warm)
+		learn_shape(thread, &found);
+	if (flags & ZS_READ_PEEK)
+		return ZS_OK;
+	if (found.warm) {
+		use_warm(thread, part, hash, &found);
+		return ZS_OK;
+	}
+	zs_slab_touch(found.slab, zs_identity_slots(found.identity), found.slot);
+	zs_count(thread, hits, 1);
+	return ZS_OK;
+}
+
 static __attribute__((noinline)) int get_long(struct zs_thread *thread, uint64_t hash, const void *key, size_t size,
 					      unsigned flags, struct zs_view *view)
 {
+	struct zs_part *part = zs_part_of(thread->engine, hash);
 	struct zs_found found;
 
-	if (!zs_index_find(zs_part_of(thread->engine, hash), hash, thread->stride, key, size, &found) ||
-	    zs_is_expired(thread, &found)) {
+	if (part->warm_blocks)
+		return get_warm(thread, part, hash, key, size, flags, view);
+	if (!zs_index_find(part, hash, thread->stride, key, size, &found) || zs_is_expired(thread, &found)) {
 		if (!(flags & ZS_READ_PEEK))
 			zs_count(thread, misses, 1);
 		return ZS_ENOTFOUND;

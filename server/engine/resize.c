@@ -17,6 +17,9 @@
 /* The share of the frames in use at which the exact fit is made. */
 #define EXACT_FIT_AT 0.60
 
+/* How full blocks of the warm tier are, on average, that the index has room for. */
+#define WARM_FILL 0.95
+
 /* Slabs between two looks at the load by writers. */
 #define ASSIST_PERIOD 16
 
@@ -67,13 +70,28 @@ static struct zs_bucket *take_table(struct zs_part *part, uint32_t buckets)
 	return table;
 }
 
+/* Tables take no more of the memory than this, however large the warm tier is. */
+#define INDEX_SHARE_MAX 0.60
+
+static uint32_t buckets_at_most(const struct zs_part *part)
+{
+	return (uint32_t)(part->frame_count * INDEX_SHARE_MAX) * ZS_BUCKETS_PER_FRAME;
+}
+
 int zs_resize_init(struct zs_part *part)
 {
 	uint32_t buckets = part->frame_count / 4 > 64 ? part->frame_count / 4 : 64;
+	uint32_t remembered = part->engine->warm_buckets;
 	struct zs_index_view *view = calloc(1, sizeof(*view));
 
 	if (!view)
 		return ZS_ENOMEM;
+	/* What is on flash needs a table that is never resized. */
+	if (part->warm_blocks && remembered) {
+		buckets = remembered < buckets_at_most(part) ? remembered : buckets_at_most(part);
+		part->exact_fit_done = true;
+		part->warm_open = 1;
+	}
 	view->main.buckets = take_table(part, buckets);
 	if (!view->main.buckets) {
 		free(view);
@@ -201,11 +219,33 @@ static uint32_t exact_fit(const struct zs_part *part, int64_t entries)
 	double per_slab = (double)entries / slabs;
 	double per_bucket = ZS_BUCKET_ENTRIES * TARGET_LOAD;
 	uint32_t per_frame = ZS_BUCKETS_PER_FRAME;
-	double objects =
-	    per_slab * (part->frame_count - zs_evict_reserve(part)) / (1 + per_slab / (per_bucket * per_frame));
+	double slabs_at_last = part->frame_count - zs_evict_reserve(part) + WARM_FILL * part->warm_blocks;
+	double objects = per_slab * slabs_at_last / (1 + per_slab / (per_bucket * per_frame));
 	double buckets = objects / per_bucket + 1;
 
+	if (part->warm_blocks && buckets > buckets_at_most(part))
+		return buckets_at_most(part);
 	return buckets < 64 ? 64 : (uint32_t)buckets;
+}
+
+/*
+ * With a warm tier the last table is large. It has to be made while there is room for it, but not before there are
+ * enough objects to know their size.
+ */
+static bool is_last_chance(const struct zs_part *part, int64_t entries)
+{
+	uint32_t room = zs_load(&part->virgin_end) - zs_load(&part->virgin);
+
+	return zs_load(&part->slabs_used) >= part->frame_count / 64 &&
+	       room < table_frames(exact_fit(part, entries)) + part->frame_count / 16;
+}
+
+/* Of the objects that a table has room for, those that are in memory. */
+static uint64_t objects_in_memory(const struct zs_part *part, uint32_t buckets)
+{
+	double share = (double)part->frame_count / (part->frame_count + part->warm_blocks);
+
+	return (uint64_t)((uint64_t)(buckets * TARGET_LOAD) * ZS_BUCKET_ENTRIES * share);
 }
 
 /* Chooses the size, if the present one does not fit. `resize_busy` is held and no change is going on. */
@@ -215,9 +255,13 @@ static void choose(struct zs_thread *thread, struct zs_part *part, const struct 
 	double load;
 	bool late;
 
+	if (zs_load(&part->warm_open))
+		return;
 	/* What rests counts, too: it takes frames that a table would need. */
 	late = zs_load(&part->slabs_used) + zs_load(&part->quarantine.slabs.count) >= EXACT_FIT_AT * part->frame_count;
 	entries = zs_index_used(part);
+	if (part->warm_blocks && !part->exact_fit_done)
+		late |= is_last_chance(part, entries);
 	load = (double)entries / ((double)view->main.count * ZS_BUCKET_ENTRIES);
 	if (late && !part->exact_fit_done) {
 		uint32_t fit = exact_fit(part, entries);
@@ -225,7 +269,7 @@ static void choose(struct zs_thread *thread, struct zs_part *part, const struct 
 
 		if ((ratio > 0.98 && ratio < 1.01) || start(thread, part, fit)) {
 			part->exact_fit_done = true;
-			zs_ghost_fit(part->ghost, (uint64_t)(fit * TARGET_LOAD) * ZS_BUCKET_ENTRIES);
+			zs_ghost_fit(part->ghost, objects_in_memory(part, fit));
 		}
 	} else if (!part->exact_fit_done && load > GROW_LOAD) {
 		start(thread, part, 2 * view->main.count);

@@ -14,6 +14,7 @@
 #include "server/engine/index.h"
 #include "server/engine/slab.h"
 #include "server/engine/view.h"
+#include "server/engine/warm_find.h"
 
 /* A cursor: the partition above, a fraction of its tables below. 0 is the start, and as a result the end. */
 #define FRACTION_BITS 36
@@ -33,6 +34,7 @@ struct position {
 	uint32_t count;
 	uint32_t ids[POSITION_MAX];
 	uint8_t slots[POSITION_MAX];
+	uint8_t tags[POSITION_MAX];
 };
 
 struct scan {
@@ -45,14 +47,60 @@ struct scan {
 	size_t seen;
 };
 
-/* Shows the object of a slot to the caller, if it is live and has not expired. */
-static void show(struct scan *scan, uint32_t id, uint32_t slot)
+static void give(struct scan *scan, const struct zs_found *found)
 {
-	struct zs_found found;
 	struct zs_view view;
 
+	if (zs_is_expired(scan->thread, found))
+		return;
+	zs_view_fill(found, &view);
+	scan->seen++;
+	scan->each(scan->context, (const uint8_t *)found->slab + found->extent.key, found->extent.key_size, &view);
+}
+
+/* Shows the object of a block to which an entry with this tag and slot byte leads. */
+static void show_warm(struct scan *scan, uint32_t id, uint32_t slot_byte, uint8_t tag)
+{
+	const struct zs_warm_hooks *hooks = &scan->thread->engine->warm;
+	bool unreadable = false;
+	const struct zs_slab *image =
+	    hooks->image(hooks->context, scan->thread->warm_call, scan->part->number, id, &unreadable);
+
+	if (!image) {
+		/* Counted, so that one call does not ask for more than it was to show. */
+		scan->seen += !unreadable;
+		scan->thread->warm_wanted += !unreadable;
+		return;
+	}
+	for (uint32_t slot = 0; slot < zs_identity_slots(image->identity); slot++) {
+		const uint8_t *key;
+		struct zs_extent extent;
+		struct zs_found found;
+		uint64_t hash;
+
+		if (!zs_slab_is_live(image, slot) ||
+		    !zs_slab_extent(image, image->identity, image->lifetime, slot, &extent))
+			continue;
+		key = (const uint8_t *)image + extent.key;
+		hash = zs_hash(key, extent.key_size, scan->thread->seed);
+		if (zs_hash_tag(hash) == tag && zs_warm_slot(hash) == slot_byte &&
+		    zs_warm_find(scan->thread, scan->part, hash, key, extent.key_size, &found, NULL) == ZS_WARM_FOUND)
+			give(scan, &found);
+	}
+}
+
+/* Shows the object of a slot to the caller, if it is live and has not expired. */
+static void show(struct scan *scan, uint32_t id, uint32_t slot, uint8_t tag)
+{
+	struct zs_found found;
+
+	if (zs_is_warm_id(scan->part, id)) {
+		show_warm(scan, id, slot, tag);
+		return;
+	}
 	if (id >= scan->part->frame_count)
 		return;
+	found.warm = false;
 	found.slab = zs_frame(scan->part, id);
 	found.identity = zs_load_acquire(&found.slab->identity);
 	found.lifetime = zs_load(&found.slab->lifetime);
@@ -65,14 +113,11 @@ static void show(struct scan *scan, uint32_t id, uint32_t slot)
 		const uint8_t *key = (const uint8_t *)found.slab + found.extent.key;
 		uint64_t hash = zs_hash(key, found.extent.key_size, scan->thread->engine->seed);
 
-		if (!zs_index_find(scan->part, hash, 0, key, found.extent.key_size, &found))
+		if (zs_warm_find(scan->thread, scan->part, hash, key, found.extent.key_size, &found, NULL) !=
+		    ZS_WARM_FOUND)
 			return;
 	}
-	if (zs_is_expired(scan->thread, &found))
-		return;
-	zs_view_fill(&found, &view);
-	scan->seen++;
-	scan->each(scan->context, (const uint8_t *)found.slab + found.extent.key, found.extent.key_size, &view);
+	give(scan, &found);
 }
 
 static void note(struct position *position, const struct zs_bucket *bucket, uint32_t entry)
@@ -80,6 +125,7 @@ static void note(struct position *position, const struct zs_bucket *bucket, uint
 	if (position->count == POSITION_MAX)
 		return;
 	position->ids[position->count] = zs_bucket_slab(bucket, entry);
+	position->tags[position->count] = zs_bucket_tag(bucket, entry);
 	position->slots[position->count++] = zs_bucket_slot(bucket, entry);
 }
 
@@ -96,6 +142,7 @@ static void collect_overflow(struct zs_overflow *overflow, const struct zs_table
 		if ((first < second ? first : second) != lower)
 			continue;
 		position->ids[position->count] = e->id;
+		position->tags[position->count] = zs_hash_tag(e->hash);
 		position->slots[position->count++] = (uint8_t)e->slot;
 	}
 	pthread_mutex_unlock(&overflow->lock);
@@ -156,7 +203,7 @@ static void scan_table(struct scan *scan, const struct zs_table *table, uint64_t
 		position.count = 0;
 		collect(scan->part, table, b, &position);
 		for (uint32_t i = 0; i < position.count; i++)
-			show(scan, position.ids[i], position.slots[i]);
+			show(scan, position.ids[i], position.slots[i], position.tags[i]);
 	}
 }
 
@@ -271,7 +318,7 @@ static bool choose_from_table(struct scan *scan, const struct zs_table *table)
 		}
 		zs_bucket_unlock(bucket);
 		for (uint32_t n = 0; n < position.count && !scan->seen; n++)
-			show(scan, position.ids[n], position.slots[n]);
+			show(scan, position.ids[n], position.slots[n], position.tags[n]);
 		if (scan->seen)
 			return true;
 	}
@@ -283,6 +330,8 @@ int zs_random_key(struct zs_thread *thread, void *key, size_t *key_size)
 	struct chosen chosen = { key, key_size };
 	struct scan scan = { .thread = thread, .each = choose, .context = &chosen };
 	uint32_t count = thread->engine->part_count;
+	uint64_t before = thread->random;
+	uint32_t wanted = thread->warm_wanted;
 	uint32_t start = (uint32_t)(next_random(thread) % count);
 
 	for (uint32_t i = 0; i < count; i++) {
@@ -290,8 +339,13 @@ int zs_random_key(struct zs_thread *thread, void *key, size_t *key_size)
 
 		scan.part = &thread->engine->parts[(start + i) % count];
 		view = zs_load_acquire(&scan.part->view);
-		if (choose_from_table(&scan, &view->main) || choose_from_table(&scan, &view->previous))
+		if (!choose_from_table(&scan, &view->main) && !choose_from_table(&scan, &view->previous))
+			continue;
+		if (thread->warm_wanted == wanted)
 			return ZS_OK;
+		/* The same choice, when what it fell on is there. */
+		thread->random = before;
+		return ZS_EWARM;
 	}
 	return ZS_ENOTFOUND;
 }

@@ -244,6 +244,13 @@ void zs_slab_release(struct zs_part *part, uint32_t id)
 	zs_fetch_and(&zs_frame(part, id)->lifetime, ~(ZS_SLAB_CLAIMED | ZS_SLAB_LISTED | ZS_SLAB_SPARSE));
 }
 
+static struct zs_slab_list *list_at(struct zs_part *part, enum zs_place place)
+{
+	if (place == ZS_AT_WRITING)
+		return &part->writing;
+	return place == ZS_AT_MAIN ? &part->main : &part->small;
+}
+
 void zs_slab_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 {
 	struct zs_slab *slab = zs_frame(part, id);
@@ -259,7 +266,7 @@ void zs_slab_retire(struct zs_thread *thread, struct zs_part *part, uint32_t id)
 		;
 	pthread_mutex_lock(&part->lock);
 	place = zs_slab_place(part, id);
-	zs_slab_list_remove(part, place == ZS_AT_MAIN ? &part->main : &part->small, id);
+	zs_slab_list_remove(part, list_at(part, place), id);
 	zs_slab_list_push(part, &part->quarantine.slabs, id);
 	part->quarantine.open_count++;
 	zs_store(&part->slabs_used, part->slabs_used - 1);

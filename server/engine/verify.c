@@ -6,6 +6,7 @@
 #include "server/engine/index.h"
 #include "server/engine/resize.h"
 #include "server/engine/slab.h"
+#include "server/engine/warm_find.h"
 
 struct verify {
 	struct zs_part *part;
@@ -57,8 +58,8 @@ static void verify_slab(struct verify *v, uint32_t id)
 {
 	const struct zs_slab *slab = zs_frame(v->part, id);
 	enum zs_place place = zs_slab_place(v->part, id);
-	bool in_use = place == ZS_AT_SMALL || place == ZS_AT_MAIN ||
-		      (place == ZS_AT_NOWHERE && zs_load(&slab->lifetime) & ZS_SLAB_OPEN);
+	bool in_use =
+	    zs_place_holds_objects(place) || (place == ZS_AT_NOWHERE && zs_load(&slab->lifetime) & ZS_SLAB_OPEN);
 
 	if (in_use)
 		v->slabs++;
@@ -85,6 +86,10 @@ static void verify_table(struct verify *v, const struct zs_table *table)
 
 			if (!zs_bucket_tag(bucket, i))
 				continue;
+			if (zs_is_warm_id(v->part, id)) {
+				v->objects++;
+				continue;
+			}
 			place = id < v->part->frame_count ? zs_slab_place(v->part, id) : ZS_AT_FREE;
 			if (place == ZS_AT_FREE || place == ZS_AT_QUARANTINE)
 				complain(v, "bucket %u entry %u leads to slab %u, which is at place %d", b, i, id,

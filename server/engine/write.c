@@ -51,7 +51,9 @@ static int set_once(struct zs_change *c, const struct zs_set *set, struct zs_pre
 		.deadline = set->deadline,
 	};
 
-	zs_change_look(c);
+	c->blind = !(set->flags & ~(unsigned)ZS_SET_GROUP) && !previous;
+	if (!zs_change_look(c))
+		return ZS_EWARM;
 	zs_change_previous(c, previous);
 	if (!condition_holds(c, set))
 		return ZS_EINVAL; /* told apart from ZS_EEXIST, "look again", by the caller */
@@ -144,10 +146,13 @@ int zs_delete(struct zs_thread *thread, const void *key, size_t key_size, struct
 
 	zs_change_begin(&c, thread, key, key_size);
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-		zs_change_look(&c);
+		if (!zs_change_look(&c))
+			return ZS_EWARM;
 		zs_change_previous(&c, previous);
-		if (!zs_change_has_present(&c))
+		if (!zs_change_has_present(&c)) {
+			zs_warm_note_write(thread, c.hash);
 			return ZS_ENOTFOUND;
+		}
 		if (zs_change_erase(&c) == ZS_OK) {
 			zs_count(thread, deletes, 1);
 			return ZS_OK;
@@ -225,13 +230,16 @@ int zs_increment(struct zs_thread *thread, const void *key, size_t key_size, int
 				zs_count(thread, sets, 1);
 			return error;
 		}
-		zs_change_look(&c);
+		if (!zs_change_look(&c))
+			return ZS_EWARM;
 		if (zs_change_has_present(&c)) {
 			const uint8_t *text = (const uint8_t *)c.found.slab + c.found.extent.value;
 
-			if (zs_found_is_counter(&c.found))
+			if (zs_found_is_counter(&c.found) && !c.found.warm)
 				continue;
-			if (!parse_canonical(text, c.found.extent.value_size, &old))
+			if (zs_found_is_counter(&c.found))
+				old = c.number;
+			else if (!parse_canonical(text, c.found.extent.value_size, &old))
 				return ZS_ENOTINT;
 			content.deadline = c.found.deadline;
 		}
@@ -274,7 +282,7 @@ static bool refresh_in_place(struct zs_change *c, uint64_t deadline)
 	uint8_t byte;
 	bool done = false;
 
-	if (!unit || !deadline || unit > zs_unit_for(zs_left(c->thread, deadline)) ||
+	if (c->found.warm || !unit || !deadline || unit > zs_unit_for(zs_left(c->thread, deadline)) ||
 	    !zs_deadline_byte(c->found.lifetime, deadline, &byte))
 		return false;
 	zs_index_lock(c->part, c->hash, &locked);
@@ -318,7 +326,8 @@ int zs_expire(struct zs_thread *thread, const void *key, size_t key_size, uint64
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
 		int error;
 
-		zs_change_look(&c);
+		if (!zs_change_look(&c))
+			return ZS_EWARM;
 		zs_change_previous(&c, previous);
 		if (!zs_change_has_present(&c))
 			return ZS_ENOTFOUND;
@@ -344,7 +353,8 @@ int zs_update(struct zs_thread *thread, const void *key, size_t key_size, zs_upd
 		struct zs_previous previous = { .existed = false };
 		int error;
 
-		zs_change_look(&c);
+		if (!zs_change_look(&c))
+			return ZS_EWARM;
 		zs_change_previous(&c, &previous);
 		if (previous.existed) {
 			update.old = &previous.old;

@@ -13,6 +13,7 @@
 #include "server/commands/server_handlers.h"
 #include "server/net/pipeline.h"
 #include "server/node/node.h"
+#include "server/tier/store.h"
 
 /* How long a connection that we end may take to read its last replies. */
 #define DRAIN_MS 1000
@@ -195,6 +196,7 @@ static void on_released(void *context, struct zs_connection *connection)
 	release_reply(c->worker, &c->sending);
 	release_pending(c);
 	zs_resp_reset(&c->parser);
+	zs_store_call_free(c->warm_call);
 	free(c->name);
 	free(c->library_name);
 	free(c->library_version);
@@ -250,6 +252,13 @@ bool zs_client_set_text(struct zs_client *c, char **text, const uint8_t *data, s
 	pthread_mutex_unlock(&c->worker->lock);
 	free(old);
 	return true;
+}
+
+bool zs_client_asked_too_much(const struct zs_client *c)
+{
+	const struct zs_store_call *call = c->warm_call ? c->warm_call : c->worker->warm_call;
+
+	return call && zs_store_call_is_full(call);
 }
 
 /* ---- output ---- */

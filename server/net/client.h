@@ -20,6 +20,7 @@
 #include "server/node/sessions.h"
 
 struct zs_rdma_connection;
+struct zs_store_call;
 
 enum zs_transport_kind {
 	ZS_TRANSPORT_TCP,
@@ -46,7 +47,7 @@ struct zs_client {
 	bool authenticated;
 	bool running;	   /* its commands are being executed further up the stack */
 	bool paused;	   /* reads too slowly: no command is run until it has taken its replies */
-	bool stalled;	   /* waits for memory in quarantine */
+	bool stalled;	   /* waits for memory in quarantine, or for flash */
 	bool stall_listed; /* and is on the worker's list of such clients */
 	bool close_asked;  /* to be closed once its replies are sent */
 	bool draining;	   /* replies are sent, our side is shut; waits for the peer to see them */
@@ -58,6 +59,11 @@ struct zs_client {
 	struct zs_session session;	  /* that reads by a mapping */
 	struct zs_rdma_connection *rdma;  /* shared; NULL: not by RDMA, or closed */
 	bool reads_by_rdma;
+	struct zs_store_call *warm_call; /* what its stalled command has asked flash for; NULL: nothing */
+	struct {
+		size_t next; /* argument; 0: from the beginning */
+		int64_t count;
+	} progress; /* of a stalled command that has done a part */
 	uint64_t drain_deadline_ms;
 
 	/* shared */
@@ -104,6 +110,9 @@ bool zs_client_set_text(struct zs_client *client, char **text, const uint8_t *da
 
 /* Closes it if it was idle or is draining for too long. */
 void zs_client_check_age(struct zs_client *client, uint64_t now_ms, uint64_t idle_ms);
+
+/* Whether its command has asked flash for more than one command may. */
+bool zs_client_asked_too_much(const struct zs_client *client);
 
 /* Addresses of both ends, "127.0.0.1:1234". Under the owner's lock. */
 void zs_client_peer(const struct zs_client *client, char *text, size_t size);

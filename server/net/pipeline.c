@@ -7,9 +7,11 @@
 #include "common/log.h"
 #include "server/commands/dispatch.h"
 #include "server/commands/result.h"
+#include "server/engine/warm.h"
 #include "server/net/client.h"
 #include "server/node/node.h"
 #include "server/node/ticks.h"
+#include "server/tier/store.h"
 
 #define AHEAD 32
 
@@ -242,6 +244,50 @@ static void suppress_reply(struct zs_client *client, size_t reply_start)
 	client->reply_skip_next = false;
 }
 
+/* ---- what is on flash ---- */
+
+/* The call that commands run with: what a stalled one has asked for is in its own. */
+static void begin_call(struct pipeline *p)
+{
+	struct zs_worker *w = p->worker;
+	struct zs_store *store = p->node->warm.store;
+
+	if (!store)
+		return;
+	if (!p->client->warm_call && !w->warm_call)
+		w->warm_call = zs_store_call_new(store, w->index);
+	zs_thread_set_warm_call(w->engine_thread, p->client->warm_call ? p->client->warm_call : w->warm_call);
+}
+
+/* The command waits for flash: what it has asked for is its client's now. */
+static void keep_call(struct pipeline *p)
+{
+	if (p->client->warm_call)
+		return;
+	p->client->warm_call = p->worker->warm_call;
+	p->worker->warm_call = NULL;
+}
+
+/* The commands so far have their replies, and need nothing of what they asked for any more. */
+static void end_call(struct pipeline *p)
+{
+	struct zs_worker *w = p->worker;
+	struct zs_store_call *call = p->client->warm_call;
+
+	if (!p->node->warm.store)
+		return;
+	if (call) {
+		p->client->warm_call = NULL;
+		if (w->warm_call)
+			zs_store_call_free(call);
+		else
+			w->warm_call = call;
+	}
+	if (w->warm_call)
+		zs_store_call_clear(w->warm_call);
+	begin_call(p);
+}
+
 /* ---- running ---- */
 
 /*
@@ -293,6 +339,8 @@ static bool run_step(struct pipeline *p, const struct step *step)
 
 		if (result) {
 			zs_count(&p->worker->stats->stalls, result == ZS_EAGAIN);
+			if (result == ZS_EWARM)
+				keep_call(p);
 			client->stalled = true;
 			return false;
 		}
@@ -316,7 +364,7 @@ static void account_batch(struct pipeline *p, const struct zs_command *command, 
 		note_slow(p, command, &steps[i], zs_ticks_to_ns(ticks));
 }
 
-static void run_gets(struct pipeline *p, const struct step *steps, unsigned count)
+static unsigned run_gets(struct pipeline *p, const struct step *steps, unsigned count)
 {
 	struct zs_key keys[AHEAD];
 	struct zs_view views[AHEAD];
@@ -327,7 +375,13 @@ static void run_gets(struct pipeline *p, const struct step *steps, unsigned coun
 		keys[i].data = steps[i].argv[1].data;
 		keys[i].size = steps[i].argv[1].size;
 	}
+	zs_thread_begin_reads(p->worker->engine_thread);
 	zs_get_batch(p->worker->engine_thread, keys, count, views, found);
+	if (zs_thread_warm_wanted(p->worker->engine_thread)) {
+		/* Some are on flash, and have been asked for: one after the other, then. */
+		zs_thread_undo_reads(p->worker->engine_thread);
+		return 0;
+	}
 	for (unsigned i = 0; i < count; i++) {
 		if (found[i])
 			zs_reply_value(p->reply, &views[i]);
@@ -335,6 +389,7 @@ static void run_gets(struct pipeline *p, const struct step *steps, unsigned coun
 			zs_reply_null(p->reply);
 	}
 	account_batch(p, p->node->get_command, steps, count);
+	return count;
 }
 
 /* Returns how many of the SETs were done; the next one needs more than the usual. */
@@ -372,8 +427,7 @@ static unsigned run_batch(struct pipeline *p, const struct step *steps)
 		return 0;
 	if (steps->kind == KIND_SET)
 		return run_sets(p, steps, steps->run);
-	run_gets(p, steps, steps->run);
-	return steps->run;
+	return run_gets(p, steps, steps->run);
 }
 
 static bool must_stop(const struct zs_client *client)
@@ -431,6 +485,7 @@ size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t siz
 	p.node = client->worker->node;
 	p.reply = &client->reply;
 	p.slow_ticks = slow_ticks(p.node);
+	begin_call(&p);
 	client->worker->last_ticks = zs_ticks();
 	while (position < size && client->reply.used < output_max && !must_stop(client)) {
 		struct zs_resp_limits limits = limits_of(&p);
@@ -442,11 +497,14 @@ size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t siz
 			prefetch(&p);
 		done = run_steps(&p);
 		if (done < p.count) {
+			if (!client->stalled)
+				end_call(&p);
 			position += done ? p.steps[done - 1].end : skipped;
 			/* What was parsed behind it will be parsed again. */
 			zs_resp_reset(&client->parser);
 			break;
 		}
+		end_call(&p);
 		position += p.count ? p.steps[p.count - 1].end : skipped;
 		if (result == ZS_RESP_ERROR) {
 			refuse_request(&p);

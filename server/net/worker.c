@@ -11,6 +11,7 @@
 #include "server/net/rdma.h"
 #include "server/node/node.h"
 #include "server/node/ticks.h"
+#include "server/tier/store.h"
 
 /* An idle worker wakes up this often for upkeep and timeouts. */
 #define TICK_MS 100u
@@ -151,7 +152,12 @@ static void retry_stalled(struct zs_worker *w)
 	while (c) {
 		struct zs_client *next = c->next_stalled;
 
-		zs_client_retry(c);
+		if (c->warm_call && !zs_store_call_is_ready(c->warm_call)) {
+			c->next_stalled = w->stalled;
+			w->stalled = c;
+		} else {
+			zs_client_retry(c);
+		}
 		c = next;
 	}
 }
@@ -291,6 +297,7 @@ static void free_parts(struct zs_worker *w)
 	if (w->loop)
 		zs_loop_close_all(w->loop);
 	free_blocks(&w->blocks);
+	zs_store_call_free(w->warm_call);
 	zs_resp_arguments_free(&w->arguments);
 	zs_stats_free(w->stats);
 	free(w->inbox.list);

@@ -22,6 +22,7 @@
 struct zs_client;
 struct zs_node;
 struct zs_rdma;
+struct zs_store_call;
 
 /* Buffers of connections that have something to say; most of the time few need one. */
 #define ZS_BLOCK_SIZE 16384u
@@ -47,7 +48,8 @@ struct zs_worker {
 	int start_error; /* an errno; set before `started` */
 	struct zs_loop *loop;
 	struct zs_thread *engine_thread;
-	struct zs_rdma *rdma; /* the node's endpoint, if this worker has it */
+	struct zs_store_call *warm_call; /* of commands that do not wait yet; NULL: made when needed */
+	struct zs_rdma *rdma;		 /* the node's endpoint, if this worker has it */
 	struct zs_resp_arguments arguments;
 	struct zs_blocks blocks;
 	struct zs_stats_of_worker *stats;
@@ -55,7 +57,7 @@ struct zs_worker {
 	uint64_t last_ticks;   /* when the last command ended */
 	uint64_t upkeep_ticks; /* when upkeep was last done */
 	uint64_t next_tick_ms;
-	struct zs_client *stalled; /* wait for memory to leave quarantine */
+	struct zs_client *stalled; /* wait for memory to leave quarantine, or for flash */
 	struct zs_client *cursor;  /* where the walk for idle clients goes on */
 	bool stopping;
 	uint64_t stop_deadline_ms;

@@ -105,11 +105,15 @@ static int open_engine(struct zs_node *node, char *why, size_t why_size)
 	options.quarantine_ms = (unsigned)zs_node_setting(node, ZS_SET_QUARANTINE);
 	options.huge_pages = zs_node_setting(node, ZS_SET_HUGE_PAGES) != 0;
 	options.prefault = zs_node_setting(node, ZS_SET_PREFAULT) != 0;
+	result = zs_warm_tier_open(node, &options, why, why_size);
+	if (result)
+		return result;
 	zs_options_print(&node->options, ZS_SET_MEMORY, memory);
 	result = zs_engine_open(&options, &node->engine, reason, sizeof(reason));
 	if (result) {
 		snprintf(why, why_size, "'memory' of %.32s cannot be had: %s", memory,
 			 *reason ? reason : zs_error_text(result));
+		zs_warm_tier_close(node, false);
 		return result;
 	}
 	log_memory(node, memory);
@@ -226,6 +230,9 @@ int zs_node_open(struct zs_node *node, char *why, size_t why_size)
 	result = zs_rdma_service_open(node, why, why_size);
 	if (result)
 		goto close_sessions;
+	result = zs_warm_tier_start(node, why, why_size);
+	if (result)
+		goto close_rdma;
 	result = start_workers(node, why, why_size);
 	if (result)
 		goto close_rdma;
@@ -236,6 +243,7 @@ close_rdma:
 close_sessions:
 	zs_sessions_close(&node->sessions);
 close_engine:
+	zs_warm_tier_close(node, false);
 	zs_engine_close(node->engine);
 close_listeners:
 	zs_listeners_close(&node->listeners);
@@ -258,6 +266,7 @@ void zs_node_close(struct zs_node *node)
 	stop_workers(node, node->workers_count);
 	zs_rdma_service_close(node);
 	zs_sessions_close(&node->sessions);
+	zs_warm_tier_close(node, true);
 	zs_engine_close(node->engine);
 	zs_slowlog_free(&node->slowlog);
 	zs_latency_free(&node->latency);

@@ -19,6 +19,7 @@
 #include "server/node/sessions.h"
 #include "server/node/settings.h"
 #include "server/node/slowlog.h"
+#include "server/node/warm.h"
 
 #define ZS_VERSION "0.1.0"
 
@@ -42,6 +43,7 @@ struct zs_node {
 	char run_id[41];
 	uint64_t started_ms;
 	struct zs_engine *engine;
+	struct zs_warm_tier warm;
 	enum zs_loop_kind loop_kind;
 	struct zs_listeners listeners;
 	struct zs_sessions sessions;

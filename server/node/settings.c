@@ -42,6 +42,21 @@ const struct zs_option zs_settings[] = {
 				"Use huge pages for the memory where the host has them; reads are faster then." },
 	[ZS_SET_PREFAULT] = { "prefault", ZS_OPTION_BOOL, "no", 0, 1, 0, 0, 0,
 			      "Touch all memory at start. Starting takes longer, first writes are faster." },
+	[ZS_SET_WARM] = { "warm", ZS_OPTION_TEXT, "", 0, 0, 0, 0, 0,
+			  "PATH:SIZE of a warm tier, like /var/lib/zslab/warm:20gb: objects that memory has no room "
+			  "for go "
+			  "there, and are there again after a restart. PATH is a folder, which is made if there is "
+			  "none; "
+			  "empty: no warm tier." },
+	[ZS_SET_WARM_FORMAT] = { "warm-format", ZS_OPTION_BOOL, "no", 0, 1, 0, 0, 0,
+				 "Begin the warm tier anew, whatever is in it." },
+	[ZS_SET_WARM_SECOND_CHANCE] = { "warm-second-chance", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, 0,
+					"Bring objects back to memory that were read since they were written, when "
+					"their "
+					"zone is given up." },
+	[ZS_SET_WARM_WRITES_PER_DAY] = { "warm-writes-per-day", ZS_OPTION_INTEGER, "0", 0, 1000, 0, 0, 0,
+					 "How often a day the whole warm tier may be written, for the life of the "
+					 "flash; what is evicted beyond that is lost. 0: any number." },
 	[ZS_SET_QUARANTINE] = { "quarantine", ZS_OPTION_DURATION, "20", 0, 10000, "ms", 0, 0,
 				"How long freed memory rests while readers outside of the process exist." },
 	[ZS_SET_SHARED_MEMORY] = { "shared-memory", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, RUNTIME,

@@ -1,0 +1,172 @@
+#include "server/node/warm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "server/net/worker.h"
+#include "server/node/node.h"
+#include "server/tier/zone_file.h"
+
+#define MB (1024ull * 1024)
+
+/* Zones of a tier made of files: so many, of a size that is a multiple of an append. */
+#define FILE_ZONES 64u
+#define FILE_ZONE_MIN (1 * MB)
+#define FILE_ZONE_MAX (1024 * MB)
+#define APPEND_BYTES ((uint64_t)ZS_ZONE_APPEND_BLOCKS_MAX * ZS_ZONE_BLOCK_SIZE)
+
+/* Files have no limit of their own to how many zones are active: enough for the streams of all partitions. */
+#define FILE_ZONES_ACTIVE 256u
+
+static const struct zs_option size_option = {
+	.name = "size", .type = ZS_OPTION_BYTES, .min = 16 * MB, .max = 65536 * 1024 * (int64_t)MB
+};
+
+/* Splits PATH:SIZE. False: that is not what it is. */
+static bool split(char *text, uint64_t *size, char *why, size_t why_size)
+{
+	char *colon = strrchr(text, ':');
+	char reason[ZS_OPTION_WHY_MAX / 2];
+	int64_t bytes;
+
+	if (!colon || colon == text) {
+		snprintf(why, why_size, "'warm' is \"%.200s\"; it has to be PATH:SIZE, like /var/lib/zslab/warm:20gb",
+			 text);
+		return false;
+	}
+	if (zs_option_check(&size_option, colon + 1, &bytes, reason, sizeof(reason))) {
+		snprintf(why, why_size, "'warm' is \"%.100s\": %s", text, reason);
+		return false;
+	}
+	*size = (uint64_t)bytes;
+	*colon = 0;
+	return true;
+}
+
+static uint64_t file_zone(uint64_t size)
+{
+	uint64_t zone = size / FILE_ZONES / APPEND_BYTES * APPEND_BYTES;
+
+	if (zone < FILE_ZONE_MIN)
+		return FILE_ZONE_MIN;
+	return zone < FILE_ZONE_MAX ? zone : FILE_ZONE_MAX;
+}
+
+static int open_device(struct zs_warm_tier *tier, const char *path, uint64_t size, char *why, size_t why_size)
+{
+	struct zs_zone_file_options options;
+
+	zs_zone_file_options_init(&options);
+	options.size = size;
+	options.zone_capacity = file_zone(size);
+	options.open_max = FILE_ZONES_ACTIVE;
+	options.active_max = FILE_ZONES_ACTIVE;
+	return zs_zone_file_open(path, &options, &tier->device, why, why_size);
+}
+
+static int open_journal(struct zs_node *node, const char *path, char *why, size_t why_size)
+{
+	struct zs_warm_tier *tier = &node->warm;
+	const struct zs_zone_geometry *geometry = zs_zone_geometry(tier->device);
+	struct zs_journal_options options = {
+		.zones = geometry->zones,
+		.capacity = geometry->capacity,
+		.format = zs_node_setting(node, ZS_SET_WARM_FORMAT) != 0,
+	};
+	char file[ZS_OPTION_TEXT_MAX + 16];
+
+	snprintf(file, sizeof(file), "%s/journal", path);
+	return zs_journal_open(file, &options, &tier->journal, why, why_size);
+}
+
+int zs_warm_tier_open(struct zs_node *node, struct zs_engine_options *options, char *why, size_t why_size)
+{
+	struct zs_warm_tier *tier = &node->warm;
+	const struct zs_zone_geometry *geometry;
+	char path[ZS_OPTION_TEXT_MAX];
+	uint64_t size;
+	int error;
+
+	zs_options_text(&node->options, ZS_SET_WARM, path);
+	if (!path[0])
+		return ZS_OK;
+	if (!split(path, &size, why, why_size))
+		return ZS_ECONFIG;
+	error = open_device(tier, path, size, why, why_size);
+	if (!error)
+		error = open_journal(node, path, why, why_size);
+	if (error) {
+		zs_warm_tier_close(node, false);
+		return error;
+	}
+	geometry = zs_zone_geometry(tier->device);
+	options->warm_zones = geometry->zones;
+	options->warm_zone_blocks = geometry->capacity;
+	options->warm_buckets = zs_journal_buckets(tier->journal);
+	options->seed = zs_journal_seed(tier->journal);
+	options->threads++;
+	/* What had expired before the restart stays expired, whatever the wall clock says. */
+	zs_clock_system_not_before(zs_journal_time(tier->journal));
+	return ZS_OK;
+}
+
+static void wake(void *context, unsigned waiter)
+{
+	struct zs_node *node = context;
+
+	if (waiter < node->workers_count && node->workers)
+		zs_loop_wake(node->workers[waiter].loop);
+}
+
+static uint64_t daily_bytes(const struct zs_node *node, const struct zs_zone_geometry *geometry)
+{
+	uint64_t size = (uint64_t)geometry->zones * geometry->capacity * ZS_ZONE_BLOCK_SIZE;
+
+	return (uint64_t)zs_node_setting(node, ZS_SET_WARM_WRITES_PER_DAY) * size;
+}
+
+int zs_warm_tier_start(struct zs_node *node, char *why, size_t why_size)
+{
+	struct zs_warm_tier *tier = &node->warm;
+	struct zs_store_options options;
+	struct zs_store_figures figures;
+	int error;
+
+	if (!tier->device)
+		return ZS_OK;
+	zs_store_options_init(&options);
+	options.device = tier->device;
+	options.journal = tier->journal;
+	options.engine = node->engine;
+	options.second_chance = zs_node_setting(node, ZS_SET_WARM_SECOND_CHANCE) != 0;
+	options.daily_bytes = daily_bytes(node, zs_zone_geometry(tier->device));
+	options.wake = wake;
+	options.context = node;
+	tier->device = NULL;
+	tier->journal = NULL;
+	error = zs_store_open(&options, &tier->store, why, why_size);
+	if (error)
+		return error;
+	zs_store_figures(tier->store, &figures);
+	zs_log(ZS_LOG_INFO, "warm tier", zs_log_number("zones", (int64_t)figures.zones),
+	       zs_log_number("bytes", (int64_t)(figures.zones * figures.zone_bytes)),
+	       zs_log_text("start", figures.start));
+	return ZS_OK;
+}
+
+void zs_warm_tier_close(struct zs_node *node, bool clean)
+{
+	struct zs_warm_tier *tier = &node->warm;
+
+	if (tier->store)
+		zs_store_close(tier->store, clean);
+	if (tier->device)
+		zs_zone_device_close(tier->device);
+	if (tier->journal)
+		zs_journal_close(tier->journal, false);
+	*tier = (struct zs_warm_tier){ .store = NULL };
+}
