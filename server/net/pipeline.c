@@ -247,16 +247,16 @@ static void suppress_reply(struct zs_client *client, size_t reply_start)
 /* ---- what is on flash ---- */
 
 /* The call that commands run with: what a stalled one has asked for is in its own. */
-static void begin_call(struct pipeline *p)
+static void begin_call(struct zs_client *client)
 {
-	struct zs_worker *w = p->worker;
-	struct zs_store *store = p->node->warm.store;
+	struct zs_worker *w = client->worker;
+	struct zs_store *store = w->node->warm.store;
 
 	if (!store)
 		return;
-	if (!p->client->warm_call && !w->warm_call)
+	if (!client->warm_call && !w->warm_call)
 		w->warm_call = zs_store_call_new(store, w->index);
-	zs_thread_set_warm_call(w->engine_thread, p->client->warm_call ? p->client->warm_call : w->warm_call);
+	zs_thread_set_warm_call(w->engine_thread, client->warm_call ? client->warm_call : w->warm_call);
 }
 
 /* The command waits for flash: what it has asked for is its client's now. */
@@ -285,7 +285,7 @@ static void end_call(struct pipeline *p)
 	}
 	if (w->warm_call)
 		zs_store_call_clear(w->warm_call);
-	begin_call(p);
+	begin_call(p->client);
 }
 
 /* ---- running ---- */
@@ -485,7 +485,7 @@ size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t siz
 	p.node = client->worker->node;
 	p.reply = &client->reply;
 	p.slow_ticks = slow_ticks(p.node);
-	begin_call(&p);
+	begin_call(client);
 	client->worker->last_ticks = zs_ticks();
 	while (position < size && client->reply.used < output_max && !must_stop(client)) {
 		struct zs_resp_limits limits = limits_of(&p);

@@ -199,7 +199,7 @@ static bool make_room(struct zs_store_call *call)
 		return true;
 	if (size > PINS_MAX)
 		return false;
-	pins = realloc(call->pins, size * sizeof(*pins));
+	pins = realloc(call->pins, size * sizeof(void *));
 	if (!pins)
 		return false;
 	call->pins = pins;
@@ -385,8 +385,11 @@ void zs_blocks_free(struct zs_store *store)
 	struct zs_blocks_cache *cache = &store->cache;
 
 	for (uint32_t i = 0; i < ZS_BLOCK_CHAINS; i++) {
-		while (cache->chains[i])
-			free_block(cache, cache->chains[i]);
+		for (struct zs_block *block = cache->chains[i], *next; block; block = next) {
+			next = block->chain;
+			free(block->bytes);
+			free(block);
+		}
 	}
 	pthread_mutex_destroy(&cache->lock);
 }

@@ -224,7 +224,7 @@ static uint32_t restore_block(struct zs_rebuild *r, uint32_t block, const uint8_
 	struct zs_image_place place = zs_store_place(store, r->zone, block);
 	uint32_t id = zs_store_id_of(store, r->zone, block);
 	uint64_t now = zs_store_now_ms(store);
-	uint64_t hashes[ZS_SLOTS_MAX];
+	uint64_t hashes[ZS_SLOTS_MAX] = { 0 };
 	uint32_t restored = 0;
 
 	if (!zs_image_check(bytes, &place))

@@ -6,6 +6,7 @@
  * Giving up: what was read since it was written gets a second chance in memory; the index forgets the zone; whoever may
  * still be looking at one of its blocks is waited for; the journal begins the zone's next epoch; then it is reset.
  */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ int zs_zones_init(struct zs_store *store, char *why, size_t why_size)
 	uint32_t count = store->geometry.zones;
 	struct zs_zone *found = calloc(count, sizeof(*found));
 
+	assert(store->part_count > 0);
 	if (!found || zs_zone_report(store->device, 0, count, found)) {
 		snprintf(why, why_size, found ? "the zones of the warm tier cannot be asked for" : "not enough memory");
 		free(found);
