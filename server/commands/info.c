@@ -225,12 +225,10 @@ static void print_warm(struct info *info)
 	print_number(info, "zs_warm_promoted_objects", e->promoted_objects);
 	print_number(info, "zs_warm_refused_objects", e->warm_refused);
 	print_number(info, "zs_warm_given_up_objects", f.given_up_objects);
-	print_number(info, "zs_warm_second_chances", f.second_chances);
 	print_number(info, "zs_warm_appended_bytes", f.appended_bytes);
 	print_number(info, "zs_warm_admitted_bytes", f.admitted_bytes);
 	LINE(info, "zs_warm_write_amplification:%.3f", ratio(f.appended_bytes, f.admitted_bytes));
 	print_number(info, "zs_warm_resets", f.resets);
-	print_number(info, "zs_warm_resets_partial", f.resets_partial);
 	print_number(info, "zs_warm_append_errors", f.append_errors);
 	print_number(info, "zs_warm_read_errors", f.read_errors);
 	print_number(info, "zs_warm_reset_errors", f.reset_errors);

@@ -64,7 +64,6 @@ bool zs_change_holds(struct zs_change *c, struct zs_locked *locked)
 
 void zs_change_end_present(struct zs_change *c, struct zs_locked *locked)
 {
-	zs_warm_note_write(c->thread, c->hash);
 	if (c->found.warm) {
 		zs_warm_remove(c->thread, locked, &c->found);
 		return;
@@ -241,6 +240,8 @@ int zs_change_erase(struct zs_change *c)
 
 	zs_index_lock(c->part, c->hash, &locked);
 	done = zs_change_holds(c, &locked);
+	if (done)
+		zs_warm_note_write(c->thread, c->hash);
 	if (done && c->exists)
 		zs_change_end_present(c, &locked);
 	else if (done && c->blind && c->part->warm_blocks)

@@ -170,11 +170,8 @@ ZS_ALWAYS_INLINE bool is_believable(const struct candidate *c)
 /* What is found on flash may be worth to be brought back. */
 static void use_warm(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found)
 {
-	const struct zs_warm_hooks *hooks = &thread->engine->warm;
-
 	zs_count(thread, hits, 1);
 	zs_count(thread, warm_hits, 1);
-	hooks->used(hooks->context, part->number, found->id);
 	/* Once is chance; the second time within a while it comes back. */
 	if (zs_ghost_take(part->warm_used, hash))
 		zs_promote(thread, part, hash, found);

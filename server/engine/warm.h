@@ -40,8 +40,6 @@ struct zs_warm_hooks {
 	const struct zs_slab *(*image)(void *context, void *call, uint32_t part, uint32_t id, bool *unreadable);
 	/* The copy of the key with this hash in this block is not to be found again, also not after a crash. */
 	void (*dead)(void *context, uint32_t part, uint32_t id, uint64_t hash);
-	/* An object of this block was read. */
-	void (*used)(void *context, uint32_t part, uint32_t id);
 	/* While the tier is being read after a crash: this key was written or deleted, older copies of it are dead. */
 	void (*written)(void *context, uint64_t hash);
 	/* Slabs wait to be taken. */

@@ -51,7 +51,6 @@ static int set_once(struct zs_change *c, const struct zs_set *set, struct zs_pre
 		.deadline = set->deadline,
 	};
 
-	c->blind = !(set->flags & ~(unsigned)ZS_SET_GROUP) && !previous;
 	if (!zs_change_look(c))
 		return ZS_EWARM;
 	zs_change_previous(c, previous);

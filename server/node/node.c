@@ -146,6 +146,7 @@ static void stop_workers(struct zs_node *node, unsigned started)
 	}
 	for (unsigned i = 0; i < started; i++)
 		zs_worker_join(&node->workers[i]);
+	zs_warm_tier_has_workers(node, false);
 	for (unsigned i = 0; i < started; i++)
 		zs_worker_free(&node->workers[i]);
 	free(node->workers);
@@ -187,8 +188,10 @@ static int start_workers(struct zs_node *node, char *why, size_t why_size)
 		return ZS_ECONFIG;
 	node->workers = calloc(node->workers_count, sizeof(*node->workers));
 	error = node->workers ? start_all(node, &cpus) : ENOMEM;
-	if (!error)
+	if (!error) {
+		zs_warm_tier_has_workers(node, true);
 		return ZS_OK;
+	}
 	snprintf(why, why_size, "the workers cannot be started: %s%s", strerror(error),
 		 error == EINVAL && cpus.count ? "; 'cpu-list' must name CPUs that this process may use" : "");
 	return ZS_ESYS;

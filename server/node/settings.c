@@ -50,10 +50,6 @@ const struct zs_option zs_settings[] = {
 			  "empty: no warm tier." },
 	[ZS_SET_WARM_FORMAT] = { "warm-format", ZS_OPTION_BOOL, "no", 0, 1, 0, 0, 0,
 				 "Begin the warm tier anew, whatever is in it." },
-	[ZS_SET_WARM_SECOND_CHANCE] = { "warm-second-chance", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, 0,
-					"Bring objects back to memory that were read since they were written, when "
-					"their "
-					"zone is given up." },
 	[ZS_SET_WARM_WRITES_PER_DAY] = { "warm-writes-per-day", ZS_OPTION_INTEGER, "0", 0, 1000, 0, 0, 0,
 					 "How often a day the whole warm tier may be written, for the life of the "
 					 "flash; what is evicted beyond that is lost. 0: any number." },

@@ -118,8 +118,19 @@ static void wake(void *context, unsigned waiter)
 {
 	struct zs_node *node = context;
 
-	if (waiter < node->workers_count && node->workers)
+	pthread_mutex_lock(&node->warm.waking);
+	if (node->warm.has_workers && waiter < node->workers_count)
 		zs_loop_wake(node->workers[waiter].loop);
+	pthread_mutex_unlock(&node->warm.waking);
+}
+
+void zs_warm_tier_has_workers(struct zs_node *node, bool has_workers)
+{
+	if (!node->warm.store)
+		return;
+	pthread_mutex_lock(&node->warm.waking);
+	node->warm.has_workers = has_workers;
+	pthread_mutex_unlock(&node->warm.waking);
 }
 
 static uint64_t daily_bytes(const struct zs_node *node, const struct zs_zone_geometry *geometry)
@@ -142,12 +153,12 @@ int zs_warm_tier_start(struct zs_node *node, char *why, size_t why_size)
 	options.device = tier->device;
 	options.journal = tier->journal;
 	options.engine = node->engine;
-	options.second_chance = zs_node_setting(node, ZS_SET_WARM_SECOND_CHANCE) != 0;
 	options.daily_bytes = daily_bytes(node, zs_zone_geometry(tier->device));
 	options.wake = wake;
 	options.context = node;
 	tier->device = NULL;
 	tier->journal = NULL;
+	pthread_mutex_init(&tier->waking, NULL);
 	error = zs_store_open(&options, &tier->store, why, why_size);
 	if (error)
 		return error;

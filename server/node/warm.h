@@ -4,6 +4,8 @@
 #ifndef ZS_SERVER_NODE_WARM_H
 #define ZS_SERVER_NODE_WARM_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "server/engine/engine.h"
@@ -16,6 +18,8 @@ struct zs_warm_tier {
 	struct zs_zone_device *device; /* NULL: no warm tier, or the store has it */
 	struct zs_journal *journal;
 	struct zs_store *store;
+	pthread_mutex_t waking; /* of the workers, by the store's thread */
+	bool has_workers;	/* under it */
 };
 
 /*
@@ -26,6 +30,9 @@ int zs_warm_tier_open(struct zs_node *node, struct zs_engine_options *options, c
 
 /* Opens the store, after the engine and before the workers. */
 int zs_warm_tier_start(struct zs_node *node, char *why, size_t why_size);
+
+/* Whether there are workers to be woken; to be false before they are freed. */
+void zs_warm_tier_has_workers(struct zs_node *node, bool has_workers);
 
 /* Closes it all; workers have ended. `clean`: the next start finds what was written. */
 void zs_warm_tier_close(struct zs_node *node, bool clean);

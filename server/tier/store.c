@@ -35,7 +35,7 @@
 
 void zs_store_options_init(struct zs_store_options *options)
 {
-	*options = (struct zs_store_options){ .second_chance = true, .cache_blocks = 1024 };
+	*options = (struct zs_store_options){ .cache_blocks = 1024 };
 }
 
 uint64_t zs_store_now_ms(const struct zs_store *store)
@@ -88,16 +88,6 @@ static void hook_dead(void *context, uint32_t part, uint32_t id, uint64_t hash)
 	zs_journal_mark(store->journal, zone, zs_store_block_of(store, id), hash);
 }
 
-static void hook_used(void *context, uint32_t part, uint32_t id)
-{
-	struct zs_store *store = context;
-	size_t zone = zs_store_zone_of(store, part, id);
-	_Atomic uint8_t *used = &store->used[zone * store->geometry.capacity + zs_store_block_of(store, id)];
-
-	if (!atomic_load_explicit(used, memory_order_relaxed))
-		atomic_store_explicit(used, 1, memory_order_relaxed);
-}
-
 static void hook_written(void *context, uint64_t hash)
 {
 	zs_rebuild_written(context, hash);
@@ -126,7 +116,6 @@ static void set_hooks(struct zs_store *store)
 		.context = store,
 		.image = hook_image,
 		.dead = hook_dead,
-		.used = hook_used,
 		.written = hook_written,
 		.outgoing = hook_outgoing,
 		.flush = hook_flush,
@@ -294,13 +283,10 @@ static const char *start_name(enum zs_journal_state state)
 
 static int allocate(struct zs_store *store)
 {
-	size_t blocks = (size_t)store->geometry.zones * store->geometry.capacity;
-
 	store->zones = calloc(store->geometry.zones, sizeof(*store->zones));
 	store->parts = calloc(store->part_count, sizeof(*store->parts));
 	store->resets = calloc(store->part_count, sizeof(*store->resets));
-	store->used = calloc(blocks, sizeof(*store->used));
-	return store->zones && store->parts && store->resets && store->used ? ZS_OK : ZS_ENOMEM;
+	return store->zones && store->parts && store->resets ? ZS_OK : ZS_ENOMEM;
 }
 
 /* How many streams a partition may have, by the device's limit of active zones; 0: not even one. */
@@ -358,7 +344,6 @@ static void free_parts(struct zs_store *store)
 	free(store->zones);
 	free(store->parts);
 	free(store->resets);
-	free(store->used);
 	free(store);
 }
 

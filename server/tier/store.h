@@ -29,14 +29,13 @@ struct zs_store_options {
 	struct zs_zone_device *device; /* closed by the store, also when it cannot be opened */
 	struct zs_journal *journal;    /* the same */
 	struct zs_engine *engine;      /* opened with the device's zones, the journal's seed and buckets */
-	bool second_chance;	       /* what was read since it was written comes back before its zone is given up */
 	uint64_t daily_bytes;	       /* most bytes appended in a day, on average; 0: any number */
 	uint32_t cache_blocks;	       /* of 4 KB, for what is being read */
 	void (*wake)(void *context, unsigned waiter);
 	void *context;
 };
 
-/* Second chance, no budget, 1,024 blocks. */
+/* No budget, 1,024 blocks. */
 void zs_store_options_init(struct zs_store_options *options);
 
 /* ZS_OK, ZS_EINVAL, ZS_ENOMEM or ZS_ESYS; then `why` holds a sentence for the operator. */
@@ -81,12 +80,9 @@ struct zs_store_figures {
 	uint64_t admitted_bytes; /* objects with their slots: keys and values, and a byte for a deadline */
 	uint64_t images;
 	uint64_t reads;
-	uint64_t reads_false; /* of these, in which the key was not */
-	uint64_t reads_bad;   /* failed, or not what was written there */
+	uint64_t reads_bad; /* failed, or not what was written there */
 	uint64_t cache_hits;
 	uint64_t resets;
-	uint64_t resets_partial; /* of zones that were not full */
-	uint64_t second_chances;
 	uint64_t given_up_objects;
 	uint64_t append_errors;
 	uint64_t read_errors;

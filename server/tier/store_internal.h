@@ -152,7 +152,6 @@ struct zs_store {
 	uint64_t zones_filled;
 	unsigned requests; /* with the device */
 	struct zs_blocks_cache cache;
-	_Atomic uint8_t *used; /* shared: whether a block was read since it was written */
 
 	uint64_t budget; /* bytes that may be appended now */
 	uint64_t budget_ms;

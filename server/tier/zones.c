@@ -3,8 +3,8 @@
  * few, a full one is given up: first one in which nothing lives any more, else the one that was filled first. Zones are
  * written to the end and reset when they are full, never before.
  *
- * Giving up: what was read since it was written gets a second chance in memory; the index forgets the zone; whoever may
- * still be looking at one of its blocks is waited for; the journal begins the zone's next epoch; then it is reset.
+ * Giving up: the index forgets the zone; whoever may still be looking at one of its blocks is waited for; the journal
+ * begins the next epoch of the zone; then it is reset.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -209,15 +209,6 @@ static uint32_t choose(const struct zs_store *store, uint32_t p)
 	return best;
 }
 
-/* Clears what is known of the blocks of a zone. */
-static void forget_uses(struct zs_store *store, uint32_t zone)
-{
-	size_t first = (size_t)zone * store->geometry.capacity;
-
-	for (size_t i = first; i < first + store->geometry.capacity; i++)
-		atomic_store_explicit(&store->used[i], 0, memory_order_relaxed);
-}
-
 /* Nobody finds the zone's blocks any more once this returns true. */
 static bool unpublish(struct zs_store *store, uint32_t p, uint32_t zone)
 {
@@ -237,7 +228,6 @@ static void give_up(struct zs_store *store, uint32_t p)
 
 	if (!unpublish(store, p, zone))
 		return; /* again with the next round */
-	forget_uses(store, zone);
 	atomic_store(&store->zones[zone].objects, 0);
 	zs_journal_begin_zone(store->journal, zone);
 	reset->request =
