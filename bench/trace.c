@@ -19,9 +19,9 @@
 #define DAY 86400.0
 
 /*
- * The first three are made up to be hard in one way each. The others follow the statistics of Twitter's cache
- * clusters (Yang, Yue, Rashmi, OSDI '20): sizes, TTLs, operations, skew and the share of keys that are seen
- * once. `gets` counts as a read, `cas` and `incr` as updates, `add` as a write.
+ * The first three are made up to be hard in one way each, the fourth to be plain. The others follow the statistics of
+ * Twitter's cache clusters (Yang, Yue, Rashmi, OSDI '20): sizes, TTLs, operations, skew and the share of keys that are
+ * seen once. `gets` counts as a read, `cas` and `incr` as updates, `add` as a write.
  */
 static const struct zs_trace_profile profiles[] = {
 	{ .name = "zipf",
@@ -46,6 +46,12 @@ static const struct zs_trace_profile profiles[] = {
 	  .fresh = 0.1,
 	  .ttls = { { 0.3, 5, 0 }, { 0.3, 30, 0 }, { 0.4, HOUR, 0 } },
 	  .kinds = { 0.9, 0, 0.1, 0 } },
+	{ .name = "warm",
+	  .text = "Zipf 0.9 and nothing else: how often a second tier of storage has what the first one lost",
+	  .key_size = 16,
+	  .value_size = 100,
+	  .alpha = 0.9,
+	  .kinds = { 1, 0, 0, 0 } },
 	{ .name = "c52",
 	  .text = "sessions",
 	  .key_size = 20,

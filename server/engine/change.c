@@ -19,7 +19,7 @@ bool zs_change_look(struct zs_change *c)
 	/* What we see during a flush may be about to end; what we make of it would survive. */
 	while ((c->flushes = __atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST)) & 1)
 		sched_yield();
-	if (!c->part->warm_blocks || c->blind) {
+	if (!c->part->warm_blocks) {
 		c->exists = zs_index_find(c->part, c->hash, c->thread->stride, c->key, c->key_size, &c->found);
 	} else {
 		enum zs_warm_answer answer =
@@ -53,7 +53,7 @@ bool zs_change_holds(struct zs_change *c, struct zs_locked *locked)
 
 	if (!c->exists)
 		return !zs_index_find_locked(locked, c->key, c->key_size, &now) &&
-		       (c->blind || !c->part->warm_blocks || zs_warm_all_seen(locked, &c->seen));
+		       (!c->part->warm_blocks || zs_warm_all_seen(locked, &c->seen));
 	/* The image never changes, so while the entry leads to it, it is the object that we saw. */
 	if (found->warm)
 		return zs_index_find_slot(locked, found->id, found->slot, found);
@@ -72,6 +72,16 @@ void zs_change_end_present(struct zs_change *c, struct zs_locked *locked)
 	zs_index_remove(c->thread, locked, &c->found);
 }
 
+/* The group of what was seen. */
+static uint32_t present_group(const struct zs_change *c)
+{
+	const struct zs_warm_hooks *hooks = &c->thread->engine->warm;
+
+	if (c->found.warm)
+		return hooks->group(hooks->context, c->part->number, c->found.id);
+	return zs_links_group(zs_load(&c->found.slab->links));
+}
+
 static int find_group(struct zs_change *c, const struct zs_content *content, struct zs_group **group)
 {
 	int error = ZS_OK;
@@ -81,8 +91,8 @@ static int find_group(struct zs_change *c, const struct zs_content *content, str
 		*group = zs_group_find(c->thread, content->group, content->group_size, true, &error);
 		return *group ? ZS_OK : error;
 	}
-	if (content->keep_group && zs_change_has_present(c) && !c->found.warm)
-		*group = zs_group_by_number(c->thread->engine, zs_links_group(zs_load(&c->found.slab->links)));
+	if (content->keep_group && zs_change_has_present(c))
+		*group = zs_group_by_number(c->thread->engine, present_group(c));
 	return ZS_OK;
 }
 
@@ -136,8 +146,12 @@ enum outcome { PUBLISHED, INTERFERED, NO_PLACE };
 
 static enum outcome publish_over_warm(struct zs_change *c, struct zs_locked *locked, const struct zs_spot *spot)
 {
-	/* A flush that began since we looked forgets warm entries, and has perhaps passed the new slab. */
-	if (__atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST) != c->flushes) {
+	/*
+	 * A flush that began since we looked forgets warm entries, and has perhaps passed the new slab. A drop that
+	 * begins after this has not: the new slot is live.
+	 */
+	if (__atomic_load_n(&c->thread->engine->flushes, __ATOMIC_SEQ_CST) != c->flushes ||
+	    (zs_image_has_group(c->found.slab) && !present_group(c))) {
 		zs_slab_end_object(c->thread, c->part, spot->slab, spot->slot);
 		return INTERFERED;
 	}
@@ -169,8 +183,6 @@ static enum outcome publish(struct zs_change *c, struct zs_locked *locked, const
 			zs_count(c->thread, expired_objects, 1);
 		return PUBLISHED;
 	}
-	if (c->blind && c->part->warm_blocks)
-		zs_warm_purge(c->thread, locked);
 	if (!zs_index_insert(c->thread, locked, spot->id, spot->slot, force)) {
 		zs_slab_end_object(c->thread, c->part, spot->slab, spot->slot);
 		return NO_PLACE;
@@ -244,8 +256,6 @@ int zs_change_erase(struct zs_change *c)
 		zs_warm_note_write(c->thread, c->hash);
 	if (done && c->exists)
 		zs_change_end_present(c, &locked);
-	else if (done && c->blind && c->part->warm_blocks)
-		zs_warm_purge(c->thread, &locked);
 	zs_index_unlock(&locked);
 	if (!done)
 		return ZS_EEXIST;
@@ -257,7 +267,7 @@ int zs_change_erase(struct zs_change *c)
 void zs_promote(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found)
 {
 	const uint8_t *image = (const uint8_t *)found->slab;
-	struct zs_content content = { .deadline = found->deadline };
+	struct zs_content content = { .deadline = found->deadline, .keep_group = true };
 	struct zs_change c = {
 		.thread = thread,
 		.part = part,

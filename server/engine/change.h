@@ -19,8 +19,6 @@ struct zs_change {
 	const void *key;
 	size_t key_size;
 	uint64_t flushes;	  /* begun when we looked */
-	bool blind;		  /* what was there does not matter: flash is not asked */
-	bool waits;		  /* flash has been asked: return ZS_EWARM */
 	bool exists;		  /* an entry and a live slot, perhaps expired */
 	bool expired;		  /* ... and its deadline has passed: it counts as absent */
 	struct zs_found found;	  /* if exists */
@@ -48,8 +46,6 @@ static inline void zs_change_begin_hashed(struct zs_change *c, struct zs_thread 
 	c->part = zs_part_of(thread->engine, hash);
 	c->key = key;
 	c->key_size = key_size;
-	c->blind = false;
-	c->waits = false;
 	c->seen.count = 0;
 }
 

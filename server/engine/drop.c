@@ -67,6 +67,19 @@ static bool in_use(const struct zs_part *part, uint32_t id)
 	return place == ZS_AT_NOWHERE && zs_load(&zs_frame(part, id)->lifetime) & ZS_SLAB_OPEN;
 }
 
+/* What the group has on flash. Returns how many objects, about. */
+static uint64_t drop_warm(struct zs_thread *thread, struct zs_group *group)
+{
+	const struct zs_engine *engine = thread->engine;
+	uint64_t objects;
+
+	if (!engine->has_warm)
+		return 0;
+	objects = zs_group_warm_objects(group);
+	engine->warm.drop(engine->warm.context, group->number);
+	return objects;
+}
+
 int zs_drop(struct zs_thread *thread, const void *name, size_t size, uint64_t *dropped)
 {
 	struct zs_engine *engine = thread->engine;
@@ -77,6 +90,11 @@ int zs_drop(struct zs_thread *thread, const void *name, size_t size, uint64_t *d
 	group = zs_group_find(thread, name, size, false, &error);
 	if (!group)
 		return ZS_ENOTFOUND;
+	/*
+	 * Before and after what is in memory: what is brought back from flash meanwhile asks whether the group lives
+	 * when its new slot is there, and what goes to flash meanwhile is of a new life that ends, too.
+	 */
+	objects = drop_warm(thread, group);
 	/* Slabs that join later wait for this lock, and are of the group's next life. */
 	pthread_mutex_lock(&group->lock);
 	for (uint32_t i = 0; i < group->count; i++) {
@@ -93,6 +111,7 @@ int zs_drop(struct zs_thread *thread, const void *name, size_t size, uint64_t *d
 	}
 	group->count = 0;
 	pthread_mutex_unlock(&group->lock);
+	objects += drop_warm(thread, group);
 	zs_count(thread, dropped_objects, objects);
 	if (dropped)
 		*dropped = objects;
@@ -118,7 +137,7 @@ static void flush_warm(struct zs_thread *thread)
 
 	engine->warm.flush(engine->warm.context);
 	for (uint32_t p = 0; p < engine->part_count; p++)
-		zs_warm_forget(thread, p, engine->parts[p].frame_count, ZS_SLAB_NONE);
+		zs_warm_forget(thread, p, engine->parts[p].frame_count, ZS_SLAB_NONE, NULL, NULL);
 }
 
 void zs_flush(struct zs_thread *thread)

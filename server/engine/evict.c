@@ -95,12 +95,11 @@ static uint32_t available_soon(const struct zs_part *part)
 
 /* ---- towards the warm tier ---- */
 
-bool zs_evict_may_send_out(const struct zs_part *part, uint32_t id)
+bool zs_evict_may_send_out(const struct zs_part *part)
 {
 	uint32_t waiting = zs_load(&part->outgoing.count) + zs_load(&part->writing.count);
 
-	return part->warm_blocks && !zs_load(&part->warm_shut) && waiting < part->frame_count / OUTGOING_SHARE &&
-	       !zs_links_group(zs_load(&zs_frame(part, id)->links));
+	return part->warm_blocks && !zs_load(&part->warm_shut) && waiting < part->frame_count / OUTGOING_SHARE;
 }
 
 void zs_evict_send_out(struct zs_part *part, uint32_t id)

@@ -39,7 +39,7 @@ bool zs_evict_take_victim(struct zs_thread *thread, struct zs_part *part, struct
  * Whether a claimed slab that is to be evicted goes to the warm tier instead: there is one, it has room, and not too
  * many slabs wait for it already. Objects of groups stay behind.
  */
-bool zs_evict_may_send_out(const struct zs_part *part, uint32_t id);
+bool zs_evict_may_send_out(const struct zs_part *part);
 
 /* Sends it out. It stays claimed. */
 void zs_evict_send_out(struct zs_part *part, uint32_t id);

@@ -268,11 +268,64 @@ size_t zs_groups_memory(const struct zs_engine *engine)
 	return zs_load(&engine->groups->memory);
 }
 
+/* ---- what is on flash ---- */
+
+bool zs_warm_group_name(const struct zs_engine *engine, uint32_t number, const char **name, size_t *size)
+{
+	const struct zs_group *group = zs_group_by_number(engine, number);
+
+	if (!group || zs_load(&group->ended))
+		return false;
+	*name = group->name;
+	*size = group->name_size;
+	return true;
+}
+
+uint32_t zs_warm_hold_group(struct zs_thread *thread, const char *name, size_t size)
+{
+	int error;
+
+	for (unsigned tries = 0; tries < 64; tries++) {
+		struct zs_group *group = zs_group_find(thread, name, size, true, &error);
+
+		if (!group)
+			return 0;
+		/* If it ended since it was found, the next one of this name is another one. */
+		if (zs_group_add_slab(thread->engine, group))
+			return group->number;
+	}
+	return 0;
+}
+
+void zs_warm_release_group(struct zs_engine *engine, uint32_t number)
+{
+	struct zs_group *group = zs_group_by_number(engine, number);
+
+	__atomic_store_n(&group->warm_objects, 0, __ATOMIC_RELAXED);
+	zs_group_slab_gone(engine, number);
+}
+
+void zs_warm_count_group(struct zs_engine *engine, uint32_t number, int64_t objects)
+{
+	struct zs_group *group = zs_group_by_number(engine, number);
+
+	if (group)
+		__atomic_fetch_add(&group->warm_objects, (uint64_t)objects, __ATOMIC_RELAXED);
+}
+
+/* What is counted in vain while a group ends may leave it below nothing. */
+uint64_t zs_group_warm_objects(const struct zs_group *group)
+{
+	int64_t objects = (int64_t)__atomic_load_n(&group->warm_objects, __ATOMIC_RELAXED);
+
+	return objects > 0 ? (uint64_t)objects : 0;
+}
+
 /* ---- the public part: listing ---- */
 
 static struct zs_group_info group_info(const struct zs_engine *engine, struct zs_group *group)
 {
-	struct zs_group_info info = { group->name, group->name_size, 0, 0 };
+	struct zs_group_info info = { group->name, group->name_size, zs_group_warm_objects(group), 0 };
 
 	pthread_mutex_lock(&group->lock);
 	tidy(engine, group);

@@ -22,8 +22,9 @@ struct zs_group {
 	struct zs_group *next; /* of the same hash chain, later of the resting ones */
 	uint64_t stamp;
 
-	uint32_t alive; /* slabs in use that carry the number; under the table's lock */
-	bool ended;	/* under the table's lock */
+	uint32_t alive; /* slabs in use that carry the number, and 1 for what is on flash; under the table's lock */
+	uint64_t warm_objects; /* on flash, about; atomic */
+	bool ended;	       /* under the table's lock */
 
 	pthread_mutex_t lock; /* of the list */
 	uint32_t *slabs;      /* partition << ZS_SLAB_ID_BITS | id; may hold slabs that are gone */
@@ -55,6 +56,9 @@ void zs_group_end_if_unused(struct zs_engine *engine, struct zs_group *group);
 
 /* Makes the numbers of groups that ended long enough ago available again. */
 void zs_groups_reclaim(struct zs_engine *engine);
+
+/* Objects of the group that are on flash, about. */
+uint64_t zs_group_warm_objects(const struct zs_group *group);
 
 uint64_t zs_groups_count(const struct zs_engine *engine);
 size_t zs_groups_memory(const struct zs_engine *engine);

@@ -130,7 +130,7 @@ static void judge(struct zs_thread *thread, struct zs_part *part, uint32_t id, u
 			return;
 	}
 	/* It stays, and leaves with its slab. */
-	if (zs_evict_may_send_out(part, id))
+	if (zs_evict_may_send_out(part))
 		return;
 	if (!zs_end_object(thread, part, id, slot, hash))
 		return;
@@ -194,7 +194,7 @@ static bool finish(struct zs_thread *thread, struct zs_part *part, const struct 
 		zs_store(&part->due[hand->id], zs_due_at(next_visit(slab, zs_now(thread)), zs_now(thread)));
 	else if (hand->due)
 		zs_store(&part->due[hand->id], 0);
-	if (zs_slab_live_count(slab) && hand->errand == ZS_ERRAND_EVICT && zs_evict_may_send_out(part, hand->id)) {
+	if (zs_slab_live_count(slab) && hand->errand == ZS_ERRAND_EVICT && zs_evict_may_send_out(part)) {
 		zs_evict_send_out(part, hand->id);
 		return false;
 	}

@@ -88,6 +88,7 @@ void zs_warm_objects(struct zs_thread *thread, uint32_t number, uint32_t id,
 	struct zs_warm_object o = {
 		.identity = zs_load_acquire(&slab->identity),
 		.lifetime = zs_load(&slab->lifetime),
+		.group = zs_links_group(zs_load(&slab->links)),
 		.id = id,
 	};
 
@@ -229,34 +230,50 @@ double zs_warm_index_load(const struct zs_engine *engine, uint32_t number)
 
 /* ---- forgetting ---- */
 
-/* Removes the entries of one bucket that lead to blocks first..end-1. */
-static uint32_t forget_in(struct zs_bucket *bucket, uint32_t first, uint32_t end)
+/* The blocks whose entries are removed. */
+struct forgotten {
+	uint32_t part;
+	uint32_t first;
+	uint32_t end;
+	bool (*gone)(void *context, uint32_t part, uint32_t id);
+	void *context;
+};
+
+/* Removes the entries of one bucket that lead to such blocks. */
+static uint32_t forget_in(struct zs_bucket *bucket, const struct forgotten *blocks)
 {
 	uint32_t removed = 0;
 
 	zs_bucket_lock(bucket);
 	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++) {
-		if (zs_bucket_tag(bucket, i) && zs_bucket_slab(bucket, i) - first < end - first) {
-			zs_bucket_set(bucket, i, 0, 0, 0);
-			removed++;
-		}
+		uint32_t id = zs_bucket_slab(bucket, i);
+
+		if (!zs_bucket_tag(bucket, i) || id - blocks->first >= blocks->end - blocks->first)
+			continue;
+		if (blocks->gone && !blocks->gone(blocks->context, blocks->part, id))
+			continue;
+		zs_bucket_set(bucket, i, 0, 0, 0);
+		removed++;
 	}
 	zs_bucket_unlock(bucket);
 	return removed;
 }
 
 /* Whether some entry leads there; a hint, because the bucket is not locked. */
-static bool leads_to(const struct zs_bucket *bucket, uint32_t first, uint32_t end)
+static bool leads_to(const struct zs_bucket *bucket, const struct forgotten *blocks)
 {
 	bool some = false;
 
 	for (uint32_t i = 0; i < ZS_BUCKET_ENTRIES; i++)
-		some |= zs_bucket_slab(bucket, i) - first < end - first && zs_bucket_tag(bucket, i);
+		some |=
+		    zs_bucket_slab(bucket, i) - blocks->first < blocks->end - blocks->first && zs_bucket_tag(bucket, i);
 	return some;
 }
 
-uint64_t zs_warm_forget(struct zs_thread *thread, uint32_t number, uint32_t first, uint32_t end)
+uint64_t zs_warm_forget(struct zs_thread *thread, uint32_t number, uint32_t first, uint32_t end,
+			bool (*gone)(void *context, uint32_t part, uint32_t id), void *context)
 {
+	const struct forgotten blocks = { number, first, end, gone, context };
 	struct zs_part *part = &thread->engine->parts[number];
 	struct zs_figures *f = &thread->parts[number]->figures;
 	const struct zs_index_view *view = zs_load_acquire(&part->view);
@@ -270,8 +287,8 @@ uint64_t zs_warm_forget(struct zs_thread *thread, uint32_t number, uint32_t firs
 
 		if (b + FORGET_AHEAD < table.count)
 			__builtin_prefetch(bucket + FORGET_AHEAD);
-		if (leads_to(bucket, first, end)) {
-			uint32_t n = forget_in(bucket, first, end);
+		if (leads_to(bucket, &blocks)) {
+			uint32_t n = forget_in(bucket, &blocks);
 
 			zs_store(&f->entries, f->entries - n);
 			zs_store(&f->warm, f->warm - n);

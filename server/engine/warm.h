@@ -20,7 +20,7 @@
  *   2. Whoever replaces or removes a warm entry tells the tier so (`dead`) while the buckets are locked: before anybody
  *      can learn of it, the copy on flash is known to be dead.
  *   3. Two entries of one key never exist at a time; but an entry may have the tag and the slot byte of a key that is
- *      not its own. A write that has looked at no image ends such entries too: rather an object lost than two of a key.
+ *      not its own. So a write looks at all images that could have its key, and publishes only if there are no others.
  *   4. Once warm entries exist the index keeps its size: without keys it cannot be rebuilt.
  *
  * THREADS. As in engine.h. Hooks are called by any attached thread, `dead` and `written` with buckets locked.
@@ -46,6 +46,10 @@ struct zs_warm_hooks {
 	void (*outgoing)(void *context);
 	/* Everything is flushed: nothing on flash is to be found again. All entries are forgotten afterwards. */
 	void (*flush)(void *context);
+	/* The group to which a block belongs; 0: to none, or it has been dropped. */
+	uint32_t (*group)(void *context, uint32_t part, uint32_t id);
+	/* A group is dropped: from now on its blocks are as if they could not be read, also after a crash. */
+	void (*drop)(void *context, uint32_t group);
 };
 
 /* ---- setting up; before other threads attach ---- */
@@ -76,6 +80,7 @@ struct zs_warm_object {
 	uint64_t identity; /* of its slab: sizes and slots */
 	uint64_t lifetime; /* of its slab: unit and kind */
 	uint64_t deadline; /* 0: none */
+	uint32_t group;	   /* 0: none */
 	const uint8_t *key;
 	const uint8_t *value;
 	uint32_t key_size;
@@ -117,8 +122,12 @@ double zs_warm_index_load(const struct zs_engine *engine, uint32_t part);
 
 /* ---- the rest ---- */
 
-/* Removes the entries that lead to blocks first..end-1. Returns how many. May take tens of milliseconds. */
-uint64_t zs_warm_forget(struct zs_thread *thread, uint32_t part, uint32_t first, uint32_t end);
+/*
+ * Removes the entries that lead to those of the blocks first..end-1 of which `gone` says so; NULL: to all. It is asked
+ * with a bucket locked. Returns how many. May take tens of milliseconds.
+ */
+uint64_t zs_warm_forget(struct zs_thread *thread, uint32_t part, uint32_t first, uint32_t end,
+			bool (*gone)(void *context, uint32_t part, uint32_t id), void *context);
 
 /* Removes an entry that leads to a block that cannot be read. */
 void zs_warm_forget_one(struct zs_thread *thread, uint64_t hash, uint32_t id);
@@ -132,6 +141,20 @@ void zs_warm_set_rebuilding(struct zs_engine *engine, bool rebuilding);
  */
 bool zs_warm_restore(struct zs_thread *thread, uint64_t hash, uint32_t id, const void *key, size_t key_size,
 		     bool (*may)(void *context, uint64_t hash), void *context);
+
+/* ---- groups; numbers are those of zs_warm_object ---- */
+
+/* The name of a group in use, valid until the thread quiesces. False: it has ended. */
+bool zs_warm_group_name(const struct zs_engine *engine, uint32_t number, const char **name, size_t *size);
+
+/* Finds or makes a group, which does not end before it is released. 0: there is no room. */
+uint32_t zs_warm_hold_group(struct zs_thread *thread, const char *name, size_t size);
+void zs_warm_release_group(struct zs_engine *engine, uint32_t number);
+
+/* So many objects of a group, or with a minus fewer, are on flash. Any thread; the group is held or was just now. */
+void zs_warm_count_group(struct zs_engine *engine, uint32_t number, int64_t objects);
+
+/* ---- */
 
 /* Starts to fetch the buckets of a key. */
 void zs_warm_prefetch(const struct zs_engine *engine, uint64_t hash);

@@ -152,18 +152,3 @@ void zs_warm_replace(struct zs_thread *thread, struct zs_locked *locked, const s
 	tell_dead(thread, locked, found->id);
 	zs_index_replace(locked, found, id, slot);
 }
-
-void zs_warm_purge(struct zs_thread *thread, struct zs_locked *locked)
-{
-	struct zs_warm_seen list = { .count = 0 };
-
-	gather(locked->part, locked->first, locked->hash, &list);
-	if (locked->second != locked->first)
-		gather(locked->part, locked->second, locked->hash, &list);
-	for (uint32_t i = 0; i < list.count; i++) {
-		struct zs_found found;
-
-		if (zs_index_find_slot(locked, list.ids[i], zs_warm_slot(locked->hash), &found))
-			zs_warm_remove(thread, locked, &found);
-	}
-}

@@ -40,6 +40,12 @@ static inline bool zs_is_warm_id(const struct zs_part *part, uint32_t id)
 enum zs_warm_answer zs_warm_find(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const void *key,
 				 size_t size, struct zs_found *found, struct zs_warm_seen *seen);
 
+/* Whether an image is of a group, living or dropped: where a slab in memory has its generation it says of which. */
+static inline bool zs_image_has_group(const struct zs_slab *image)
+{
+	return zs_identity_generation(zs_load(&image->identity)) != 0;
+}
+
 /* Whether a living object of the image has this key; then `found` has slab, words, extent and deadline of it. */
 bool zs_warm_find_in_image(const struct zs_slab *image, const void *key, size_t size, struct zs_found *found);
 
@@ -50,9 +56,6 @@ bool zs_warm_all_seen(const struct zs_locked *locked, const struct zs_warm_seen 
 void zs_warm_remove(struct zs_thread *thread, struct zs_locked *locked, const struct zs_found *found);
 void zs_warm_replace(struct zs_thread *thread, struct zs_locked *locked, const struct zs_found *found, uint32_t id,
 		     uint32_t slot);
-
-/* Under the lock: ends all warm entries that could be the key's. */
-void zs_warm_purge(struct zs_thread *thread, struct zs_locked *locked);
 
 /* Tells the tier of a write, while it is being read after a crash. */
 static inline void zs_warm_note_write(const struct zs_thread *thread, uint64_t hash)

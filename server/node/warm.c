@@ -79,8 +79,15 @@ static int open_journal(struct zs_node *node, const char *path, char *why, size_
 	};
 	char file[ZS_OPTION_TEXT_MAX + 16];
 
+	int error;
+
 	snprintf(file, sizeof(file), "%s/journal", path);
-	return zs_journal_open(file, &options, &tier->journal, why, why_size);
+	error = zs_journal_open(file, &options, &tier->journal, why, why_size);
+	if (error)
+		return error;
+	snprintf(file, sizeof(file), "%s/groups", path);
+	return zs_group_map_open(file, zs_journal_tier(tier->journal), geometry->zones, geometry->capacity,
+				 &tier->groups, why, why_size);
 }
 
 int zs_warm_tier_open(struct zs_node *node, struct zs_engine_options *options, char *why, size_t why_size)
@@ -152,12 +159,14 @@ int zs_warm_tier_start(struct zs_node *node, char *why, size_t why_size)
 	zs_store_options_init(&options);
 	options.device = tier->device;
 	options.journal = tier->journal;
+	options.groups = tier->groups;
 	options.engine = node->engine;
 	options.daily_bytes = daily_bytes(node, zs_zone_geometry(tier->device));
 	options.wake = wake;
 	options.context = node;
 	tier->device = NULL;
 	tier->journal = NULL;
+	tier->groups = NULL;
 	pthread_mutex_init(&tier->waking, NULL);
 	error = zs_store_open(&options, &tier->store, why, why_size);
 	if (error)
@@ -179,5 +188,6 @@ void zs_warm_tier_close(struct zs_node *node, bool clean)
 		zs_zone_device_close(tier->device);
 	if (tier->journal)
 		zs_journal_close(tier->journal, false);
+	zs_group_map_close(tier->groups);
 	*tier = (struct zs_warm_tier){ .store = NULL };
 }

@@ -17,6 +17,7 @@ struct zs_node;
 struct zs_warm_tier {
 	struct zs_zone_device *device; /* NULL: no warm tier, or the store has it */
 	struct zs_journal *journal;
+	struct zs_group_map *groups;
 	struct zs_store *store;
 	pthread_mutex_t waking; /* of the workers, by the store's thread */
 	bool has_workers;	/* under it */

@@ -331,8 +331,11 @@ void zs_blocks_read(struct zs_store *store, struct zs_block *block)
 			free_block(&store->cache, block);
 	}
 	pthread_mutex_unlock(&store->cache.lock);
-	if (!good)
+	if (!good) {
 		zs_store_count(store, reads_bad, 1);
+		/* Whoever asked ends his entry; those of other keys end when they ask, and none comes back later. */
+		zs_journal_forget_block(store->journal, place.zone, place.block);
+	}
 	for (unsigned i = 0; i < ZS_STORE_WAITERS_MAX; i++) {
 		if (waiters[i / 64] >> (i % 64) & 1)
 			store->options.wake(store->options.context, i);

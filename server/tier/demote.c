@@ -183,6 +183,7 @@ static bool write_batch(struct zs_store *store, uint32_t part, enum zs_stream st
 		for (uint32_t i = 0; i <= rest->count; i++)
 			rest->first[i] = batch->first[keep + i] - from;
 		memcpy(rest->deadlines, batch->deadlines + keep, rest->count * sizeof(rest->deadlines[0]));
+		memcpy(rest->groups, batch->groups + keep, rest->count * sizeof(rest->groups[0]));
 		batch->count = keep;
 	} else {
 		s->spare->count = 0;
@@ -213,6 +214,7 @@ static bool close_image(struct zs_store *store, uint32_t p, unsigned builder)
 		batch->first[0] = 0;
 	memcpy(batch->origins + batch->first[batch->count], image->origins, image->used * sizeof(image->origins[0]));
 	batch->deadlines[batch->count] = image->last_deadline;
+	batch->groups[batch->count] = image->group;
 	batch->first[batch->count + 1] = batch->first[batch->count] + image->used;
 	batch->count++;
 	part->building[builder] = false;
@@ -229,7 +231,8 @@ static unsigned builder_for(struct zs_store *store, uint32_t p, const struct zs_
 	unsigned oldest = 0;
 
 	for (unsigned i = 0; i < ZS_BUILDERS; i++) {
-		if (part->building[i] && zs_image_is_for(&part->builders[i], object))
+		if (part->building[i] && zs_image_is_for(&part->builders[i], object) &&
+		    zs_group_map_is(store->groups, part->builders[i].group, object->group))
 			return i;
 	}
 	for (unsigned i = 0; i < ZS_BUILDERS; i++) {
@@ -239,6 +242,22 @@ static unsigned builder_for(struct zs_store *store, uint32_t p, const struct zs_
 			oldest = i;
 	}
 	return close_image(store, p, oldest) ? oldest : ZS_BUILDERS;
+}
+
+/* False: there is no room for another group. */
+static bool begin_image(struct zs_store *store, uint32_t p, unsigned builder, const struct zs_warm_object *object)
+{
+	struct zs_store_part *part = &store->parts[p];
+	uint64_t group = 0;
+
+	if (object->group) {
+		group = zs_group_map_begin(store->groups, store->thread, object->group);
+		if (!group)
+			return false;
+	}
+	zs_image_begin(&part->builders[builder], part->builders[builder].bytes, object, group);
+	part->building[builder] = true;
+	return true;
 }
 
 /* Copies an object to an image. What finds no place stays where it is, and is dealt with when its slab is given back.
@@ -254,10 +273,8 @@ static void take_object(void *context, const struct zs_warm_object *object)
 		i = builder_for(store, taking->part, object);
 		if (i == ZS_BUILDERS)
 			break;
-		if (!part->building[i]) {
-			zs_image_begin(&part->builders[i], part->builders[i].bytes, object);
-			part->building[i] = true;
-		}
+		if (!part->building[i] && !begin_image(store, taking->part, i, object))
+			return;
 		part->builders[i].touched = ++part->touches;
 		if (zs_image_add(&part->builders[i], object)) {
 			part->pending[object->id]++;
@@ -397,6 +414,11 @@ static uint32_t publish(struct zs_store *store, const struct zs_batch *batch)
 	/* Those that turn out to be dead are taken off again. */
 	atomic_fetch_add(&store->zones[zone].objects, batch->first[batch->count]);
 	for (uint32_t i = 0; i < batch->count; i++) {
+		if (batch->groups[i] && zs_group_map_place(store->groups, zone, first + i, batch->groups[i]))
+			zs_group_map_count(store->groups, zone, first + i,
+					   (int32_t)(batch->first[i + 1] - batch->first[i]));
+	}
+	for (uint32_t i = 0; i < batch->count; i++) {
 		const uint8_t *image = batch->data + (size_t)i * ZS_ZONE_BLOCK_SIZE;
 
 		published += zs_warm_publish(store->thread, batch->part, zs_store_id_of(store, zone, first + i),
@@ -422,6 +444,10 @@ void zs_demote_appended(struct zs_store *store, struct zs_batch *batch)
 	if (good)
 		note_written(store, batch, publish(store, batch));
 	zs_zones_appended(store, zone, batch->count, batch->request.status);
+	for (uint32_t i = 0; i < batch->count; i++) {
+		if (batch->groups[i])
+			zs_group_map_end(store->groups, batch->groups[i]);
+	}
 	settle_all(store, batch);
 	batch->count = 0;
 }

@@ -11,6 +11,10 @@
 /* Objects of this size and smaller are worth to wait for, before a mixed image is closed. */
 #define SMALL_OBJECT 48u
 
+/* The number of a group is in the generation, its upper bits where the node has flags in memory. */
+#define GROUP_LOW_BITS 32
+#define GROUP_HIGH_BITS (64 - LIFETIME_BITS)
+
 static uint64_t shape_of(uint64_t identity)
 {
 	return identity & ~0xffffffffull; /* without the generation */
@@ -23,20 +27,27 @@ static uint32_t class_of_lifetime(uint64_t lifetime)
 
 /* ---- filling ---- */
 
-void zs_image_begin(struct zs_image *image, uint8_t *bytes, const struct zs_warm_object *first)
+void zs_image_begin(struct zs_image *image, uint8_t *bytes, const struct zs_warm_object *first, uint64_t group)
 {
 	struct zs_slab *slab = (struct zs_slab *)(void *)bytes;
 
 	image->bytes = bytes;
 	image->identity = shape_of(first->identity);
 	image->lifetime = first->lifetime & ((1ull << LIFETIME_BITS) - 1);
+	image->group = group;
 	image->used = 0;
 	image->start = ZS_FRAME_SIZE;
 	image->payload = 0;
 	image->last_deadline = 1;
 	memset(bytes, 0, ZS_FRAME_SIZE);
-	slab->identity = image->identity;
-	slab->lifetime = image->lifetime;
+	assert(group >> (GROUP_LOW_BITS + GROUP_HIGH_BITS) == 0);
+	slab->identity = image->identity | (uint32_t)group;
+	slab->lifetime = image->lifetime | group >> GROUP_LOW_BITS << LIFETIME_BITS;
+}
+
+uint64_t zs_image_group(const struct zs_slab *image)
+{
+	return zs_identity_generation(image->identity) | image->lifetime >> LIFETIME_BITS << GROUP_LOW_BITS;
 }
 
 bool zs_image_is_for(const struct zs_image *image, const struct zs_warm_object *object)

@@ -4,7 +4,8 @@
  * It has the layout of a slab in memory (common/layout.h), packed: an image is filled with living objects of one class
  * until the next one does not fit. Of the header's words, `links` has no meaning on flash: its lower half is a checksum
  * over all the rest, begun with the identity of the tier, the zone's epoch and the block's number, so a block that was
- * written for another place, another life of its zone or another tier is not taken for this one.
+ * written for another place, another life of its zone or another tier is not taken for this one. The generation and the
+ * node's flags say to which group the objects belong (server/tier/group_map.h).
  *
  * THREADS. An image belongs to one thread.
  */
@@ -29,15 +30,19 @@ struct zs_image {
 	uint32_t used;	/* slots */
 	uint32_t start; /* of a mixed one: where the last object begins */
 	uint32_t payload;
+	uint64_t group;		/* 0: none */
 	uint64_t last_deadline; /* of its objects; 0: some have none */
 	uint64_t touched;	/* when it last got an object, in any count */
 	struct zs_warm_origin origins[ZS_SLOTS_MAX];
 };
 
-/* Begins an image in `bytes` for objects like this one. */
-void zs_image_begin(struct zs_image *image, uint8_t *bytes, const struct zs_warm_object *first);
+/* Begins an image in `bytes` for objects like this one, of the group of this number. */
+void zs_image_begin(struct zs_image *image, uint8_t *bytes, const struct zs_warm_object *first, uint64_t group);
 
-/* Whether objects of this one's class belong into the image. */
+/* The number of the group of an image; 0: none. */
+uint64_t zs_image_group(const struct zs_slab *image);
+
+/* Whether objects of this one's class belong into the image. Groups are not looked at. */
 bool zs_image_is_for(const struct zs_image *image, const struct zs_warm_object *object);
 
 /* Adds an object. False if it does not fit: no slot, no bytes, or a deadline too far from the others. */

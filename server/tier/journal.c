@@ -519,6 +519,13 @@ bool zs_journal_is_committed(const struct zs_journal *j, uint32_t zone, uint32_t
 	return committed_of(j, zone)[block / 64] >> (block % 64) & 1;
 }
 
+void zs_journal_forget_block(struct zs_journal *j, uint32_t zone, uint32_t block)
+{
+	uint64_t *word = &committed_of(j, zone)[block / 64];
+
+	zs_store_release(word, *word & ~(1ull << (block % 64)));
+}
+
 void zs_journal_cut(struct zs_journal *j, uint32_t zone, uint32_t block)
 {
 	uint64_t *committed = committed_of(j, zone);

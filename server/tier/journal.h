@@ -74,6 +74,9 @@ void zs_journal_begin_zone(struct zs_journal *journal, uint32_t zone);
 void zs_journal_commit(struct zs_journal *journal, uint32_t zone, uint32_t block, uint32_t blocks);
 bool zs_journal_is_committed(const struct zs_journal *journal, uint32_t zone, uint32_t block);
 
+/* The block counts no more: it could not be read. */
+void zs_journal_forget_block(struct zs_journal *journal, uint32_t zone, uint32_t block);
+
 /* Blocks from here on do not count: the device has not got them. */
 void zs_journal_cut(struct zs_journal *journal, uint32_t zone, uint32_t block);
 

@@ -153,8 +153,10 @@ int zs_rebuild_begin(struct zs_store *store)
 {
 	struct zs_journal_dead written;
 
-	if (!has_blocks(store))
+	if (!has_blocks(store)) {
+		zs_group_map_tidy(store->groups);
 		return ZS_OK;
+	}
 	store->rebuild = new_rebuild(store);
 	if (!store->rebuild)
 		return ZS_ENOMEM;
@@ -176,6 +178,7 @@ static void end_rebuild(struct zs_store *store)
 	uint64_t objects;
 
 	zs_warm_set_rebuilding(store->engine, false);
+	zs_group_map_tidy(store->groups);
 	zs_journal_end_rebuild(store->journal);
 	pthread_mutex_lock(&store->figures_lock);
 	store->figures.rebuild_ms = ms;
@@ -229,6 +232,8 @@ static uint32_t restore_block(struct zs_rebuild *r, uint32_t block, const uint8_
 
 	if (!zs_image_check(bytes, &place))
 		return 0;
+	if (zs_image_group(slab) && !zs_group_map_place(store->groups, r->zone, block, zs_image_group(slab)))
+		return 0; /* it was dropped */
 	hash_all(store, bytes, hashes);
 	for (uint32_t slot = 0; slot < zs_identity_slots(slab->identity); slot++) {
 		struct zs_extent extent;
@@ -245,6 +250,7 @@ static uint32_t restore_block(struct zs_rebuild *r, uint32_t block, const uint8_
 		else
 			zs_journal_mark(store->journal, r->zone, block, hashes[slot]);
 	}
+	zs_group_map_count(store->groups, r->zone, block, (int32_t)restored);
 	return restored;
 }
 

@@ -73,19 +73,21 @@ void zs_store_submit(struct zs_store *store, struct zs_zone_request *request)
 
 static const struct zs_slab *hook_image(void *context, void *call, uint32_t part, uint32_t id, bool *unreadable)
 {
-	return zs_blocks_image(context, call, part, id, unreadable);
+	struct zs_store *store = context;
+
+	*unreadable =
+	    zs_group_map_is_dead(store->groups, zs_store_zone_of(store, part, id), zs_store_block_of(store, id));
+	return *unreadable ? NULL : zs_blocks_image(store, call, part, id, unreadable);
 }
 
 static void hook_dead(void *context, uint32_t part, uint32_t id, uint64_t hash)
 {
 	struct zs_store *store = context;
 	uint32_t zone = zs_store_zone_of(store, part, id);
-	_Atomic uint32_t *objects = &store->zones[zone].objects;
-	uint32_t left = atomic_load(objects);
 
-	while (left && !atomic_compare_exchange_weak(objects, &left, left - 1))
-		;
+	zs_zones_count_dead(store, zone);
 	zs_journal_mark(store->journal, zone, zs_store_block_of(store, id), hash);
+	zs_group_map_count(store->groups, zone, zs_store_block_of(store, id), -1);
 }
 
 static void hook_written(void *context, uint64_t hash)
@@ -98,10 +100,26 @@ static void hook_outgoing(void *context)
 	zs_store_wake(context);
 }
 
+static uint32_t hook_group(void *context, uint32_t part, uint32_t id)
+{
+	struct zs_store *store = context;
+
+	return zs_group_map_of(store->groups, zs_store_zone_of(store, part, id), zs_store_block_of(store, id));
+}
+
+static void hook_drop(void *context, uint32_t group)
+{
+	struct zs_store *store = context;
+
+	zs_group_map_drop(store->groups, group);
+	zs_store_wake(store);
+}
+
 static void hook_flush(void *context)
 {
 	struct zs_store *store = context;
 
+	zs_group_map_drop_all(store->groups);
 	if (zs_journal_forget_all(store->journal))
 		zs_log(ZS_LOG_ERROR, "the journal of the warm tier cannot be written",
 		       zs_log_text("error", strerror(errno)));
@@ -119,6 +137,8 @@ static void set_hooks(struct zs_store *store)
 		.written = hook_written,
 		.outgoing = hook_outgoing,
 		.flush = hook_flush,
+		.group = hook_group,
+		.drop = hook_drop,
 	};
 
 	zs_engine_set_warm(store->engine, &hooks);
@@ -170,6 +190,29 @@ static void check(struct zs_store *store)
 		zs_warm_admit(store->engine, p, may_admit(store, p));
 }
 
+/* ---- groups that were dropped ---- */
+
+static bool is_of_dead_group(void *context, uint32_t part, uint32_t id)
+{
+	struct zs_store *store = context;
+	uint32_t zone = zs_store_zone_of(store, part, id);
+
+	if (!zs_group_map_is_dead(store->groups, zone, zs_store_block_of(store, id)))
+		return false;
+	zs_zones_count_dead(store, zone);
+	return true;
+}
+
+/* Entries of groups that were dropped lead nowhere, but take room and are counted. */
+static void bury(struct zs_store *store)
+{
+	if (!zs_group_map_bury(store->groups))
+		return;
+	for (uint32_t p = 0; p < store->part_count; p++)
+		zs_warm_forget(store->thread, p, store->first_id, ZS_SLAB_NONE, is_of_dead_group, store);
+	zs_group_map_buried(store->groups);
+}
+
 /* ---- the loop ---- */
 
 static void took(struct zs_store *store, struct zs_zone_request *request)
@@ -213,6 +256,7 @@ static bool work(struct zs_store *store)
 	more = reap(store);
 	zs_blocks_submit(store);
 	more |= zs_demote_some(store);
+	bury(store);
 	zs_zones_evict(store);
 	more |= zs_rebuild_step(store);
 	check(store);
@@ -297,6 +341,15 @@ static unsigned streams_for(const struct zs_store *store)
 	return each < ZS_STREAMS ? each : ZS_STREAMS;
 }
 
+static int start_groups(struct zs_store *store, char *why, size_t why_size)
+{
+	int error = zs_group_map_start(store->groups, store->engine, store->thread);
+
+	if (error)
+		snprintf(why, why_size, "the groups of the warm tier cannot be made: %s", zs_error_text(error));
+	return error;
+}
+
 static int open_parts(struct zs_store *store, char *why, size_t why_size)
 {
 	uint32_t least;
@@ -326,6 +379,8 @@ static int open_parts(struct zs_store *store, char *why, size_t why_size)
 		return error;
 	snprintf(why, why_size, "not enough memory for the warm tier");
 	error = zs_demote_init(store);
+	if (!error)
+		error = start_groups(store, why, why_size);
 	return error ? error : zs_rebuild_begin(store);
 }
 
@@ -376,6 +431,7 @@ int zs_store_open(const struct zs_store_options *options, struct zs_store **resu
 	if (!store) {
 		zs_zone_device_close(options->device);
 		zs_journal_close(options->journal, false);
+		zs_group_map_close(options->groups);
 		snprintf(why, why_size, "not enough memory");
 		return ZS_ENOMEM;
 	}
@@ -383,6 +439,7 @@ int zs_store_open(const struct zs_store_options *options, struct zs_store **resu
 	store->device = options->device;
 	store->geometry = *zs_zone_geometry(options->device);
 	store->journal = options->journal;
+	store->groups = options->groups;
 	store->engine = options->engine;
 	store->wake_fd = -1;
 	pthread_mutex_init(&store->figures_lock, NULL);
@@ -410,6 +467,7 @@ void zs_store_close(struct zs_store *store, bool clean)
 	}
 	zs_zone_device_close(store->device);
 	zs_journal_close(store->journal, clean && store->clean);
+	zs_group_map_close(store->groups);
 	free_parts(store);
 }
 

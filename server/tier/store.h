@@ -15,6 +15,7 @@
 #ifndef ZS_SERVER_TIER_STORE_H
 #define ZS_SERVER_TIER_STORE_H
 
+#include "server/tier/group_map.h"
 #include "server/tier/journal.h"
 #include "server/tier/zone_device.h"
 
@@ -28,6 +29,7 @@ struct zs_store_call;
 struct zs_store_options {
 	struct zs_zone_device *device; /* closed by the store, also when it cannot be opened */
 	struct zs_journal *journal;    /* the same */
+	struct zs_group_map *groups;   /* the same */
 	struct zs_engine *engine;      /* opened with the device's zones, the journal's seed and buckets */
 	uint64_t daily_bytes;	       /* most bytes appended in a day, on average; 0: any number */
 	uint32_t cache_blocks;	       /* of 4 KB, for what is being read */

@@ -51,6 +51,7 @@ struct zs_batch {
 	uint8_t *data;			/* ZS_BATCH_IMAGES blocks */
 	uint32_t count;
 	uint64_t deadlines[ZS_BATCH_IMAGES]; /* as zs_image.last_deadline */
+	uint64_t groups[ZS_BATCH_IMAGES];    /* as zs_image.group */
 	uint32_t first[ZS_BATCH_IMAGES + 1]; /* each image's origins */
 	struct zs_warm_origin *origins;	     /* room for ZS_BATCH_IMAGES x ZS_SLOTS_MAX, used as needed */
 	uint64_t epoch;			     /* of the zone, when it was sealed */
@@ -141,6 +142,7 @@ struct zs_store {
 	struct zs_zone_device *device;
 	struct zs_zone_geometry geometry;
 	struct zs_journal *journal;
+	struct zs_group_map *groups;
 	struct zs_engine *engine;
 	struct zs_thread *thread;
 	uint32_t part_count;
@@ -248,6 +250,9 @@ void zs_zones_appended(struct zs_store *store, uint32_t zone, uint32_t blocks, e
 /* Gives up a zone of each partition that has too few empty ones. */
 void zs_zones_evict(struct zs_store *store);
 void zs_zones_reset_done(struct zs_store *store, struct zs_store_reset *reset);
+
+/* An object less lives in the zone. Any thread. */
+void zs_zones_count_dead(struct zs_store *store, uint32_t zone);
 
 /* Fills in the figures about zones. */
 void zs_zones_count(struct zs_store *store, struct zs_store_figures *figures);

@@ -12,7 +12,7 @@
 
 #include "server/tier/zone_device.h"
 
-#define ZS_ZONE_POOL_THREADS 4u
+#define ZS_ZONE_POOL_THREADS 16u
 
 struct zs_zone_queue {
 	struct zs_zone_request *first;

@@ -209,11 +209,20 @@ static uint32_t choose(const struct zs_store *store, uint32_t p)
 	return best;
 }
 
+static bool count_off(void *context, uint32_t part, uint32_t id)
+{
+	struct zs_store *store = context;
+
+	zs_group_map_count(store->groups, zs_store_zone_of(store, part, id), zs_store_block_of(store, id), -1);
+	return true;
+}
+
 /* Nobody finds the zone's blocks any more once this returns true. */
 static bool unpublish(struct zs_store *store, uint32_t p, uint32_t zone)
 {
 	uint32_t first = zs_store_id_of(store, zone, 0);
-	uint64_t forgotten = zs_warm_forget(store->thread, p, first, first + store->geometry.capacity);
+	uint64_t forgotten =
+	    zs_warm_forget(store->thread, p, first, first + store->geometry.capacity, count_off, store);
 
 	zs_store_count(store, given_up_objects, forgotten);
 	zs_blocks_forget(store, zone);
@@ -229,6 +238,7 @@ static void give_up(struct zs_store *store, uint32_t p)
 	if (!unpublish(store, p, zone))
 		return; /* again with the next round */
 	atomic_store(&store->zones[zone].objects, 0);
+	zs_group_map_clear(store->groups, zone);
 	zs_journal_begin_zone(store->journal, zone);
 	reset->request =
 	    (struct zs_zone_request){ .op = ZS_ZONE_RESET, .zone = zone, .context = zs_store_kind(ZS_STORE_RESETS) };
@@ -286,6 +296,15 @@ void zs_zones_reset_done(struct zs_store *store, struct zs_store_reset *reset)
 }
 
 /* ---- figures ---- */
+
+void zs_zones_count_dead(struct zs_store *store, uint32_t zone)
+{
+	_Atomic uint32_t *objects = &store->zones[zone].objects;
+	uint32_t left = atomic_load(objects);
+
+	while (left && !atomic_compare_exchange_weak(objects, &left, left - 1))
+		;
+}
 
 void zs_zones_count(struct zs_store *store, struct zs_store_figures *f)
 {

@@ -88,15 +88,56 @@ class WarmTier(unittest.TestCase):
         self.set_all(draw.sample(range(KEYS), KEYS // 10), 2)
         self.delete_all(draw.sample(range(KEYS), KEYS // 10))
         before = int(self.info()["zs_warm_objects"])
+        self.kill_and_start()
+        after = self.info()
+        self.assertEqual(after["zs_warm_start"], "crashed")
+        self.assertGreaterEqual(int(after["zs_warm_rebuilt_objects"]), before * 99 // 100)
+        self.count_missing()
+
+    def kill_and_start(self):
         self.client.close()
         self.server.process.send_signal(signal.SIGKILL)
         self.server.process.wait()
         self.start()
         self.wait_until_rebuilt()
-        after = self.info()
-        self.assertEqual(after["zs_warm_start"], "crashed")
-        self.assertGreaterEqual(int(after["zs_warm_rebuilt_objects"]), before * 99 // 100)
-        self.count_missing()
+
+    def set_in_groups(self, keys):
+        commands = [["SET", "key:%d" % key, value(key, 1), "GROUP", "group:%d" % (key % 3)] for key in keys]
+        for command, reply in self.run_all(commands):
+            self.assertEqual(reply, b"+OK\r\n", command)
+
+    def count_in_groups(self):
+        """How many keys of each group are there."""
+        there = [0, 0, 0]
+        for key, (_, reply) in enumerate(self.run_all([["GET", "key:%d" % key] for key in range(KEYS)])):
+            if reply not in (b"$-1\r\n", b"_\r\n"):
+                self.assertEqual(reply, b"$100\r\n" + value(key, 1) + b"\r\n")
+                there[key % 3] += 1
+        return there
+
+    def test_dropped_group_is_gone_from_flash_too_and_stays_gone(self):
+        third = KEYS // 3
+        self.set_in_groups(range(KEYS))
+        self.assertGreater(int(self.info()["zs_warm_objects"]), KEYS // 5)
+        self.assertGreater(min(self.count_in_groups()), third * 99 // 100)
+        dropped = int(self.client.call("ZS.DROP", "group:0")[1:-2])
+        self.assertGreater(dropped, third * 99 // 100)
+        there = self.count_in_groups()
+        self.assertEqual(there[0], 0)
+        self.assertGreater(min(there[1:]), third * 99 // 100)
+        again = list(range(0, KEYS, 30))
+        self.set_in_groups(again)
+        self.kill_and_start()
+        there = self.count_in_groups()
+        self.assertLessEqual(there[0], len(again))
+        self.assertGreater(min(there[1:]), third // 5)
+        # Groups are what they were before.
+        self.client.call("ZS.DROP", "group:1")
+        self.assertEqual(self.count_in_groups()[1], 0)
+        self.kill_and_start()
+        there = self.count_in_groups()
+        self.assertEqual(there[1], 0)
+        self.assertGreater(there[2], third // 5)
 
     def test_flush_forgets_what_is_on_flash(self):
         self.set_all(range(KEYS), 1)
