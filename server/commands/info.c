@@ -222,7 +222,9 @@ static void print_warm(struct info *info)
 	print_number(info, "zs_warm_reads_bad", f.reads_bad);
 	print_number(info, "zs_warm_cache_hits", f.cache_hits);
 	print_number(info, "zs_warm_demoted_objects", e->demoted_objects);
+	print_number(info, "zs_warm_vain_reads", e->warm_vain);
 	print_number(info, "zs_warm_promoted_objects", e->promoted_objects);
+	print_number(info, "zs_warm_second_chances", e->second_chances);
 	print_number(info, "zs_warm_refused_objects", e->warm_refused);
 	print_number(info, "zs_warm_given_up_objects", f.given_up_objects);
 	print_number(info, "zs_warm_appended_bytes", f.appended_bytes);

@@ -264,7 +264,7 @@ int zs_change_erase(struct zs_change *c)
 	return ZS_OK;
 }
 
-void zs_promote(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found)
+bool zs_promote(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found)
 {
 	const uint8_t *image = (const uint8_t *)found->slab;
 	struct zs_content content = { .deadline = found->deadline, .keep_group = true };
@@ -280,12 +280,14 @@ void zs_promote(struct zs_thread *thread, struct zs_part *part, uint64_t hash, c
 	};
 
 	if (c.flushes & 1)
-		return;
+		return false;
 	content.counter = zs_found_is_counter(found);
 	content.number = content.counter ? zs_found_number(found) : 0;
 	content.value = image + found->extent.value;
 	content.size = found->extent.value_size;
 	c.number = content.number;
-	if (zs_change_store(&c, &content) == ZS_OK)
-		zs_count(thread, promoted_objects, 1);
+	if (zs_change_store(&c, &content) != ZS_OK)
+		return false;
+	zs_count(thread, promoted_objects, 1);
+	return true;
 }

@@ -92,8 +92,8 @@ void zs_change_end_present(struct zs_change *c, struct zs_locked *locked);
  */
 int zs_change_store(struct zs_change *c, const struct zs_content *content);
 
-/* Brings an object found on flash back to memory, if there is room. What was found stays readable. */
-void zs_promote(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found);
+/* Brings an object found on flash back to memory. What was found stays readable. False: no room, or it has changed. */
+bool zs_promote(struct zs_thread *thread, struct zs_part *part, uint64_t hash, const struct zs_found *found);
 
 /* Ends what was seen. ZS_EEXIST: look again. */
 int zs_change_erase(struct zs_change *c);

@@ -305,7 +305,9 @@ struct zs_stats {
 	uint64_t ghost_hits;
 	uint64_t demoted_objects;   /* written to the warm tier */
 	uint64_t promoted_objects;  /* brought back from there, because they were used again */
+	uint64_t second_chances;    /* of these, when their zone was about to be given up */
 	uint64_t warm_hits;	    /* of `hits`, on the warm tier */
+	uint64_t warm_vain;	    /* blocks of the warm tier in which a key was not, though its entry said so */
 	uint64_t warm_refused;	    /* evicted and not written, because the tier or the index had no room */
 	uint64_t upkeep_slow;	    /* steps of background work that took more than 10 ms */
 	uint64_t upkeep_longest_us; /* the longest one */

@@ -59,9 +59,9 @@ void zs_ghost_free(struct zs_ghost *ghost)
 		munmap(ghost, ghost->size);
 }
 
-static struct line *line_of(struct zs_ghost *ghost, uint64_t hash)
+static size_t line_of(const struct zs_ghost *ghost, uint64_t hash)
 {
-	return &ghost->line[(hash >> 24 & 0xffffffffu) * zs_load(&ghost->lines) >> 32];
+	return (hash >> 24 & 0xffffffffu) * zs_load(&ghost->lines) >> 32;
 }
 
 static uint16_t print_of(uint64_t hash)
@@ -73,23 +73,36 @@ static uint16_t print_of(uint64_t hash)
 
 void zs_ghost_add(struct zs_ghost *ghost, uint64_t hash)
 {
-	struct line *line = line_of(ghost, hash);
+	struct line *line = &ghost->line[line_of(ghost, hash)];
 	uint16_t cursor = zs_load(&line->cursor);
 
 	zs_store(&line->prints[cursor % PER_LINE], print_of(hash));
 	zs_store(&line->cursor, (uint16_t)((cursor + 1) % PER_LINE));
 }
 
+/* Where in its line the key stands; PER_LINE: it does not. */
+static unsigned find(const struct line *line, uint64_t hash)
+{
+	uint16_t print = print_of(hash);
+	unsigned i = 0;
+
+	while (i < PER_LINE && zs_load(&line->prints[i]) != print)
+		i++;
+	return i;
+}
+
+bool zs_ghost_has(const struct zs_ghost *ghost, uint64_t hash)
+{
+	return find(&ghost->line[line_of(ghost, hash)], hash) < PER_LINE;
+}
+
 bool zs_ghost_take(struct zs_ghost *ghost, uint64_t hash)
 {
-	struct line *line = line_of(ghost, hash);
-	uint16_t print = print_of(hash);
+	struct line *line = &ghost->line[line_of(ghost, hash)];
+	unsigned i = find(line, hash);
 
-	for (unsigned i = 0; i < PER_LINE; i++) {
-		if (zs_load(&line->prints[i]) == print) {
-			zs_store(&line->prints[i], 0);
-			return true;
-		}
-	}
-	return false;
+	if (i == PER_LINE)
+		return false;
+	zs_store(&line->prints[i], 0);
+	return true;
 }

@@ -23,6 +23,9 @@ void zs_ghost_fit(struct zs_ghost *ghost, uint64_t objects);
 
 void zs_ghost_add(struct zs_ghost *ghost, uint64_t hash);
 
+/* Whether the key is remembered. */
+bool zs_ghost_has(const struct zs_ghost *ghost, uint64_t hash);
+
 /* Whether the key is remembered; forgets it then. */
 bool zs_ghost_take(struct zs_ghost *ghost, uint64_t hash);
 

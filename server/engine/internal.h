@@ -262,7 +262,9 @@ struct zs_thread_part {
 	X(ghost_hits)       \
 	X(demoted_objects)  \
 	X(promoted_objects) \
+	X(second_chances)   \
 	X(warm_hits)        \
+	X(warm_vain)        \
 	X(warm_refused)     \
 	X(upkeep_slow)
 

@@ -142,6 +142,12 @@ void zs_warm_set_rebuilding(struct zs_engine *engine, bool rebuilding);
 bool zs_warm_restore(struct zs_thread *thread, uint64_t hash, uint32_t id, const void *key, size_t key_size,
 		     bool (*may)(void *context, uint64_t hash), void *context);
 
+/*
+ * The block is about to be forgotten: its objects that were read lately go back to memory. The image is whole. Returns
+ * how many did.
+ */
+uint32_t zs_warm_second_chance(struct zs_thread *thread, uint32_t part, uint32_t id, const struct zs_slab *image);
+
 /* ---- groups; numbers are those of zs_warm_object ---- */
 
 /* The name of a group in use, valid until the thread quiesces. False: it has ended. */

@@ -101,6 +101,7 @@ enum zs_warm_answer zs_warm_find(struct zs_thread *thread, struct zs_part *part,
 			found->slot = zs_warm_slot(hash);
 			return ZS_WARM_FOUND;
 		}
+		zs_count(thread, warm_vain, 1);
 		if (seen)
 			seen->ids[seen->count++] = list.ids[i];
 	}

@@ -53,6 +53,9 @@ const struct zs_option zs_settings[] = {
 	[ZS_SET_WARM_WRITES_PER_DAY] = { "warm-writes-per-day", ZS_OPTION_INTEGER, "0", 0, 1000, 0, 0, 0,
 					 "How often a day the whole warm tier may be written, for the life of the "
 					 "flash; what is evicted beyond that is lost. 0: any number." },
+	[ZS_SET_WARM_SECOND_CHANCE] = { "warm-second-chance", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, 0,
+					"Read a zone of the warm tier before it is given up, and keep objects that "
+					"were read lately." },
 	[ZS_SET_QUARANTINE] = { "quarantine", ZS_OPTION_DURATION, "20", 0, 10000, "ms", 0, 0,
 				"How long freed memory rests while readers outside of the process exist." },
 	[ZS_SET_SHARED_MEMORY] = { "shared-memory", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, RUNTIME,

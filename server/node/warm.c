@@ -162,6 +162,7 @@ int zs_warm_tier_start(struct zs_node *node, char *why, size_t why_size)
 	options.groups = tier->groups;
 	options.engine = node->engine;
 	options.daily_bytes = daily_bytes(node, zs_zone_geometry(tier->device));
+	options.second_chance = zs_node_setting(node, ZS_SET_WARM_SECOND_CHANCE) != 0;
 	options.wake = wake;
 	options.context = node;
 	tier->device = NULL;

@@ -308,7 +308,9 @@ void zs_blocks_submit(struct zs_store *store)
 void zs_blocks_read(struct zs_store *store, struct zs_block *block)
 {
 	struct zs_image_place place = zs_store_place(store, block->request.zone, block->request.block);
-	bool good = block->request.status == ZS_ZONE_DONE && zs_image_check(block->bytes, &place);
+	bool sound = block->request.status == ZS_ZONE_DONE && zs_image_check(block->bytes, &place);
+	bool stale;
+	bool good;
 	uint64_t waiters[ZS_STORE_WAITERS_MAX / 64];
 
 	zs_store_count(store, reads, 1);
@@ -319,7 +321,8 @@ void zs_blocks_read(struct zs_store *store, struct zs_block *block)
 	}
 	pthread_mutex_lock(&store->cache.lock);
 	/* Of a zone given up meanwhile: whoever waits looks again, and finds no entry. */
-	good = good && !block->stale;
+	stale = block->stale;
+	good = sound && !stale;
 	if (!good)
 		unhash(&store->cache, block);
 	atomic_store_explicit(&block->state, good ? ZS_BLOCK_READY : ZS_BLOCK_BAD, memory_order_release);
@@ -331,7 +334,7 @@ void zs_blocks_read(struct zs_store *store, struct zs_block *block)
 			free_block(&store->cache, block);
 	}
 	pthread_mutex_unlock(&store->cache.lock);
-	if (!good) {
+	if (!sound && !stale) {
 		zs_store_count(store, reads_bad, 1);
 		/* Whoever asked ends his entry; those of other keys end when they ask, and none comes back later. */
 		zs_journal_forget_block(store->journal, place.zone, place.block);

@@ -13,22 +13,12 @@
 #include "common/log.h"
 #include "server/tier/store_internal.h"
 
-/* Reads under way, each of as many blocks as an append has. */
-#define READS 8u
-
-struct chunk {
-	struct zs_zone_request request; /* the first member */
-	uint8_t *data;
-	bool under_way;
-};
-
 struct zs_rebuild {
 	struct zs_store *store;
-	struct chunk chunks[READS];
+	struct zs_zone_scan scan;
 	uint32_t *ends; /* of each zone: what is written from there on is known already */
 	uint32_t zone;
-	uint32_t next; /* block to be read next */
-	bool began;    /* the zone */
+	bool began; /* the zone */
 	struct zs_journal_dead dead;
 	uint64_t started_ns;
 };
@@ -100,8 +90,7 @@ void zs_rebuild_written(struct zs_store *store, uint64_t hash)
 
 static void free_rebuild(struct zs_rebuild *r)
 {
-	for (unsigned i = 0; i < READS; i++)
-		free(r->chunks[i].data);
+	zs_zone_scan_free(&r->scan);
 	zs_journal_free_dead(&r->dead);
 	free(r->ends);
 	free(r);
@@ -116,13 +105,9 @@ static struct zs_rebuild *new_rebuild(struct zs_store *store)
 	r->store = store;
 	r->started_ns = zs_clock_ns(zs_clock_system());
 	r->ends = calloc(store->geometry.zones, sizeof(*r->ends));
-	for (unsigned i = 0; i < READS; i++) {
-		r->chunks[i].data =
-		    aligned_alloc(ZS_ZONE_BLOCK_SIZE, (size_t)ZS_ZONE_APPEND_BLOCKS_MAX * ZS_ZONE_BLOCK_SIZE);
-		if (!r->chunks[i].data || !r->ends) {
-			free_rebuild(r);
-			return NULL;
-		}
+	if (!zs_zone_scan_init(&r->scan, zs_store_kind(ZS_STORE_REBUILDS)) || !r->ends) {
+		free_rebuild(r);
+		return NULL;
 	}
 	for (uint32_t zone = 0; zone < store->geometry.zones; zone++)
 		r->ends[zone] = store->zones[zone].state == ZS_STORE_LOST ? 0 : store->zones[zone].written;
@@ -254,7 +239,7 @@ static uint32_t restore_block(struct zs_rebuild *r, uint32_t block, const uint8_
 	return restored;
 }
 
-static void restore_chunk(struct zs_rebuild *r, const struct chunk *chunk)
+static void restore_chunk(struct zs_rebuild *r, const struct zs_scan_chunk *chunk)
 {
 	struct zs_store *store = r->store;
 	uint32_t restored = 0;
@@ -282,43 +267,7 @@ static void restore_chunk(struct zs_rebuild *r, const struct chunk *chunk)
 
 void zs_rebuild_took(struct zs_store *store, struct zs_zone_request *request)
 {
-	struct chunk *chunk = (struct chunk *)request;
-
-	restore_chunk(store->rebuild, chunk);
-	chunk->under_way = false;
-}
-
-static bool is_reading(const struct zs_rebuild *r)
-{
-	for (unsigned i = 0; i < READS; i++) {
-		if (r->chunks[i].under_way)
-			return true;
-	}
-	return false;
-}
-
-static void submit_reads(struct zs_rebuild *r)
-{
-	uint32_t end = r->ends[r->zone];
-
-	for (unsigned i = 0; i < READS && r->next < end; i++) {
-		struct chunk *chunk = &r->chunks[i];
-		uint32_t left = end - r->next;
-
-		if (chunk->under_way)
-			continue;
-		chunk->request = (struct zs_zone_request){
-			.op = ZS_ZONE_READ,
-			.zone = r->zone,
-			.block = r->next,
-			.blocks = left < ZS_ZONE_APPEND_BLOCKS_MAX ? left : ZS_ZONE_APPEND_BLOCKS_MAX,
-			.data = chunk->data,
-			.context = zs_store_kind(ZS_STORE_REBUILDS),
-		};
-		r->next += chunk->request.blocks;
-		chunk->under_way = true;
-		zs_store_submit(r->store, &chunk->request);
-	}
+	restore_chunk(store->rebuild, zs_zone_scan_took(request));
 }
 
 /* False: its marks do not fit into memory, or were lost; the zone is left out. */
@@ -339,11 +288,9 @@ bool zs_rebuild_step(struct zs_store *store)
 
 	if (!r)
 		return false;
-	if (is_reading(r) || (r->began && r->next < r->ends[r->zone])) {
-		submit_reads(r);
-		return false;
-	}
 	if (r->began) {
+		if (zs_zone_scan_go_on(&r->scan, store))
+			return false;
 		r->zone++;
 		zs_store_count(store, rebuilt_zones, 1);
 	}
@@ -352,9 +299,7 @@ bool zs_rebuild_step(struct zs_store *store)
 		end_rebuild(store);
 		return false;
 	}
-	r->next = 0;
-	if (r->ends[r->zone] && !load_marks(r))
-		r->next = r->ends[r->zone];
-	submit_reads(r);
+	zs_zone_scan_begin(&r->scan, r->zone, r->ends[r->zone] && load_marks(r) ? r->ends[r->zone] : 0);
+	zs_zone_scan_go_on(&r->scan, store);
 	return true;
 }

@@ -231,6 +231,9 @@ static void took(struct zs_store *store, struct zs_zone_request *request)
 	case ZS_STORE_REBUILDS:
 		zs_rebuild_took(store, request);
 		break;
+	case ZS_STORE_REVIEWS:
+		zs_review_took(store, request);
+		break;
 	case ZS_STORE_FLUSHES:
 		store->flushed = true;
 		break;
@@ -380,6 +383,8 @@ static int open_parts(struct zs_store *store, char *why, size_t why_size)
 	snprintf(why, why_size, "not enough memory for the warm tier");
 	error = zs_demote_init(store);
 	if (!error)
+		error = zs_review_init(store);
+	if (!error)
 		error = start_groups(store, why, why_size);
 	return error ? error : zs_rebuild_begin(store);
 }
@@ -389,6 +394,7 @@ static void free_parts(struct zs_store *store)
 	zs_demote_free(store);
 	zs_blocks_free(store);
 	zs_rebuild_free(store);
+	zs_review_free(store);
 	if (store->thread) {
 		zs_thread_online(store->thread);
 		zs_thread_detach(store->thread);

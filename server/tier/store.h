@@ -32,12 +32,13 @@ struct zs_store_options {
 	struct zs_group_map *groups;   /* the same */
 	struct zs_engine *engine;      /* opened with the device's zones, the journal's seed and buckets */
 	uint64_t daily_bytes;	       /* most bytes appended in a day, on average; 0: any number */
+	bool second_chance;	       /* read zones before they are given up, and keep what was read lately */
 	uint32_t cache_blocks;	       /* of 4 KB, for what is being read */
 	void (*wake)(void *context, unsigned waiter);
 	void *context;
 };
 
-/* No budget, 1,024 blocks. */
+/* No budget, no second chance, 1,024 blocks. */
 void zs_store_options_init(struct zs_store_options *options);
 
 /* ZS_OK, ZS_EINVAL, ZS_ENOMEM or ZS_ESYS; then `why` holds a sentence for the operator. */

@@ -5,6 +5,7 @@
  *   demote.c   from slabs to images, batches and appends
  *   zones.c    which zone is written to, which one is given up
  *   blocks.c   blocks in memory: what operations have asked for
+ *   review.c   second chances, before a zone is given up
  *   rebuild.c  the index, from the zones, after a restart
  *
  * Everything belongs to the store's thread but what is said to be shared.
@@ -17,6 +18,7 @@
 
 #include "server/tier/image.h"
 #include "server/tier/store.h"
+#include "server/tier/zone_scan.h"
 
 /* Streams: objects that end at about the same time share zones. */
 enum zs_stream {
@@ -77,6 +79,7 @@ struct zs_store_part {
 	struct zs_stream_state streams[ZS_STREAMS];
 	uint32_t empty;	   /* zones */
 	uint32_t evicting; /* the zone; UINT32_MAX: none */
+	bool reviewing;	   /* it is being looked through for what gets a second chance */
 	bool shut_by_index;
 };
 
@@ -120,9 +123,17 @@ struct zs_store_reset {
 };
 
 struct zs_rebuild;
+struct zs_review;
 
 /* What a request to the device is of; its context. */
-enum zs_store_kind { ZS_STORE_READS, ZS_STORE_APPENDS, ZS_STORE_RESETS, ZS_STORE_REBUILDS, ZS_STORE_FLUSHES };
+enum zs_store_kind {
+	ZS_STORE_READS,
+	ZS_STORE_APPENDS,
+	ZS_STORE_RESETS,
+	ZS_STORE_REBUILDS,
+	ZS_STORE_REVIEWS,
+	ZS_STORE_FLUSHES,
+};
 
 static inline void *zs_store_kind(enum zs_store_kind kind)
 {
@@ -168,6 +179,7 @@ struct zs_store {
 	_Atomic bool stop;
 
 	struct zs_written_set written;
+	struct zs_review *review;   /* NULL: nothing gets a second chance */
 	struct zs_rebuild *rebuild; /* NULL: nothing is left to be read */
 	pthread_mutex_t figures_lock;
 	struct zs_store_figures figures; /* under the lock */
@@ -273,6 +285,16 @@ void zs_blocks_read(struct zs_store *store, struct zs_block *block);
 /* Nobody is to find blocks of this zone in memory any more. */
 void zs_blocks_forget(struct zs_store *store, uint32_t zone);
 void zs_blocks_forget_all(struct zs_store *store);
+
+/* ---- review.c ---- */
+
+/* If the options say so. ZS_OK or ZS_ENOMEM. */
+int zs_review_init(struct zs_store *store);
+void zs_review_free(struct zs_store *store);
+
+/* Goes on to look through a zone that is to be given up. True when it has been looked through. */
+bool zs_review_is_done(struct zs_store *store, uint32_t zone);
+void zs_review_took(struct zs_store *store, struct zs_zone_request *request);
 
 /* ---- rebuild.c ---- */
 

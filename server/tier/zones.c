@@ -217,6 +217,12 @@ static bool count_off(void *context, uint32_t part, uint32_t id)
 	return true;
 }
 
+/* What is dead, or what has to make room at once, is not looked through. */
+static bool is_worth_a_review(const struct zs_store *store, uint32_t p)
+{
+	return store->parts[p].empty > 0 && !is_dead(store, &store->zones[store->parts[p].evicting]);
+}
+
 /* Nobody finds the zone's blocks any more once this returns true. */
 static bool unpublish(struct zs_store *store, uint32_t p, uint32_t zone)
 {
@@ -262,6 +268,11 @@ void zs_zones_evict(struct zs_store *store)
 
 		if (store->resets[p].under_way)
 			continue;
+		if (part->evicting != UINT32_MAX && part->reviewing) {
+			part->reviewing = !zs_review_is_done(store, part->evicting);
+			if (part->reviewing)
+				continue;
+		}
 		if (part->evicting == UINT32_MAX) {
 			if (!needs_a_zone(store, p))
 				continue;
@@ -269,6 +280,9 @@ void zs_zones_evict(struct zs_store *store)
 			if (part->evicting == UINT32_MAX)
 				continue;
 			store->zones[part->evicting].state = ZS_STORE_EVICTING;
+			part->reviewing = is_worth_a_review(store, p) && !zs_review_is_done(store, part->evicting);
+			if (part->reviewing)
+				continue;
 		}
 		give_up(store, p);
 	}
