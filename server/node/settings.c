@@ -44,10 +44,8 @@ const struct zs_option zs_settings[] = {
 			      "Touch all memory at start. Starting takes longer, first writes are faster." },
 	[ZS_SET_WARM] = { "warm", ZS_OPTION_TEXT, "", 0, 0, 0, 0, 0,
 			  "PATH:SIZE of a warm tier, like /var/lib/zslab/warm:20gb: objects that memory has no room "
-			  "for go "
-			  "there, and are there again after a restart. PATH is a folder, which is made if there is "
-			  "none; "
-			  "empty: no warm tier." },
+			  "for go there, and are there again after a restart. PATH is a folder, which is made if "
+			  "there is none, or a zoned device, whole if there is no SIZE; empty: no warm tier." },
 	[ZS_SET_WARM_FORMAT] = { "warm-format", ZS_OPTION_BOOL, "no", 0, 1, 0, 0, 0,
 				 "Begin the warm tier anew, whatever is in it." },
 	[ZS_SET_WARM_WRITES_PER_DAY] = { "warm-writes-per-day", ZS_OPTION_INTEGER, "0", 0, 1000, 0, 0, 0,
@@ -56,6 +54,9 @@ const struct zs_option zs_settings[] = {
 	[ZS_SET_WARM_SECOND_CHANCE] = { "warm-second-chance", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, 0,
 					"Read a zone of the warm tier before it is given up, and keep objects that "
 					"were read lately." },
+	[ZS_SET_WARM_JOURNAL] = { "warm-journal", ZS_OPTION_TEXT, "", 0, 0, 0, 0, 0,
+				  "A folder for what has to be known of a warm tier on a device after a restart; it "
+				  "takes a sixteenth of the tier's size. Tiers of files have it in their own folder." },
 	[ZS_SET_QUARANTINE] = { "quarantine", ZS_OPTION_DURATION, "20", 0, 10000, "ms", 0, 0,
 				"How long freed memory rests while readers outside of the process exist." },
 	[ZS_SET_SHARED_MEMORY] = { "shared-memory", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, RUNTIME,

@@ -1,14 +1,18 @@
 #include "server/node/warm.h"
 
+#include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "server/net/worker.h"
 #include "server/node/node.h"
+#include "server/tier/zone_disk.h"
 #include "server/tier/zone_file.h"
 
 #define MB (1024ull * 1024)
@@ -26,13 +30,16 @@ static const struct zs_option size_option = {
 	.name = "size", .type = ZS_OPTION_BYTES, .min = 16 * MB, .max = 65536 * 1024 * (int64_t)MB
 };
 
-/* Splits PATH:SIZE. False: that is not what it is. */
+/* Splits PATH:SIZE; of a device SIZE may be missing, and is 0 then. False: that is not what it is. */
 static bool split(char *text, uint64_t *size, char *why, size_t why_size)
 {
 	char *colon = strrchr(text, ':');
 	char reason[ZS_OPTION_WHY_MAX / 2];
 	int64_t bytes;
 
+	*size = 0;
+	if (zs_zone_disk_is(text))
+		return true;
 	if (!colon || colon == text) {
 		snprintf(why, why_size, "'warm' is \"%.200s\"; it has to be PATH:SIZE, like /var/lib/zslab/warm:20gb",
 			 text);
@@ -60,12 +67,42 @@ static int open_device(struct zs_warm_tier *tier, const char *path, uint64_t siz
 {
 	struct zs_zone_file_options options;
 
+	if (zs_zone_disk_is(path))
+		return zs_zone_disk_open_path(path, size, &tier->device, why, why_size);
 	zs_zone_file_options_init(&options);
 	options.size = size;
 	options.zone_capacity = file_zone(size);
 	options.open_max = FILE_ZONES_ACTIVE;
 	options.active_max = FILE_ZONES_ACTIVE;
 	return zs_zone_file_open(path, &options, &tier->device, why, why_size);
+}
+
+/* The folder of the journal. */
+static int find_folder(struct zs_node *node, const char *path, char folder[ZS_OPTION_TEXT_MAX], char *why,
+		       size_t why_size)
+{
+	zs_options_text(&node->options, ZS_SET_WARM_JOURNAL, folder);
+	if (folder[0])
+		return ZS_OK;
+	if (zs_zone_disk_is(path)) {
+		snprintf(why, why_size,
+			 "'warm' is the device %.200s: 'warm-journal' has to name a folder for what is not on it",
+			 path);
+		return ZS_ECONFIG;
+	}
+	snprintf(folder, ZS_OPTION_TEXT_MAX, "%s", path);
+	return ZS_OK;
+}
+
+static bool has_data(struct zs_zone_device *device)
+{
+	for (uint32_t i = 0; i < zs_zone_geometry(device)->zones; i++) {
+		struct zs_zone zone;
+
+		if (zs_zone_report(device, i, 1, &zone) || zone.state != ZS_ZONE_EMPTY)
+			return true;
+	}
+	return false;
 }
 
 static int open_journal(struct zs_node *node, const char *path, char *why, size_t why_size)
@@ -75,19 +112,65 @@ static int open_journal(struct zs_node *node, const char *path, char *why, size_
 	struct zs_journal_options options = {
 		.zones = geometry->zones,
 		.capacity = geometry->capacity,
+		.identity = geometry->identity,
 		.format = zs_node_setting(node, ZS_SET_WARM_FORMAT) != 0,
 	};
+	char folder[ZS_OPTION_TEXT_MAX];
 	char file[ZS_OPTION_TEXT_MAX + 16];
+	int error = find_folder(node, path, folder, why, why_size);
 
-	int error;
-
-	snprintf(file, sizeof(file), "%s/journal", path);
+	if (error)
+		return error;
+	snprintf(file, sizeof(file), "%s/journal", folder);
+	if (!options.format && access(file, F_OK) != 0 && has_data(tier->device)) {
+		snprintf(why, why_size,
+			 "%s holds data, and %s does not know of it: to erase the data, start with warm-format = yes",
+			 path, file);
+		return ZS_ECONFIG;
+	}
 	error = zs_journal_open(file, &options, &tier->journal, why, why_size);
 	if (error)
 		return error;
-	snprintf(file, sizeof(file), "%s/groups", path);
+	snprintf(file, sizeof(file), "%s/groups", folder);
 	return zs_group_map_open(file, zs_journal_tier(tier->journal), geometry->zones, geometry->capacity,
 				 &tier->groups, why, why_size);
+}
+
+/* Resets a zone and waits for it. */
+static bool reset(struct zs_zone_device *device, uint32_t zone)
+{
+	struct zs_zone_request request = { .op = ZS_ZONE_RESET, .zone = zone };
+	struct pollfd ready = { .fd = zs_zone_fd(device), .events = POLLIN };
+	struct zs_zone_request *done;
+
+	if (zs_zone_submit(device, &request))
+		return false;
+	while (zs_zone_reap(device, &done, 1) == 0)
+		(void)poll(&ready, 1, 1000);
+	return request.status == ZS_ZONE_DONE;
+}
+
+/* Nothing that is there counts. Zones that are lost stay so. */
+static int erase(struct zs_zone_device *device, char *why, size_t why_size)
+{
+	for (uint32_t i = 0; i < zs_zone_geometry(device)->zones; i++) {
+		struct zs_zone zone;
+		bool good = zs_zone_report(device, i, 1, &zone) == ZS_OK;
+
+		if (good && zone.state != ZS_ZONE_READ_ONLY && zone.state != ZS_ZONE_OFFLINE &&
+		    zone.state != ZS_ZONE_EMPTY)
+			good = reset(device, i);
+		if (!good) {
+			snprintf(why, why_size, "zone %" PRIu32 " of the warm tier cannot be reset", i);
+			return ZS_ESYS;
+		}
+	}
+	return ZS_OK;
+}
+
+static bool begins_anew(const struct zs_journal *journal)
+{
+	return zs_journal_state(journal) == ZS_JOURNAL_NEW || zs_journal_state(journal) == ZS_JOURNAL_COLD;
 }
 
 int zs_warm_tier_open(struct zs_node *node, struct zs_engine_options *options, char *why, size_t why_size)
@@ -106,6 +189,8 @@ int zs_warm_tier_open(struct zs_node *node, struct zs_engine_options *options, c
 	error = open_device(tier, path, size, why, why_size);
 	if (!error)
 		error = open_journal(node, path, why, why_size);
+	if (!error && begins_anew(tier->journal))
+		error = erase(tier->device, why, why_size);
 	if (error) {
 		zs_warm_tier_close(node, false);
 		return error;

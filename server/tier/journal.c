@@ -17,7 +17,7 @@
 #include "common/error.h"
 
 #define PAGE 4096u
-#define VERSION 1u
+#define VERSION 2u
 #define BOOT_ID_SIZE 36
 
 /* Bytes of the tier for each byte of marks: enough for all objects of 100 bytes to die before their zones do. */
@@ -36,6 +36,7 @@ struct header {
 	uint32_t chunks;
 	uint64_t tier;
 	uint64_t seed;
+	uint64_t device; /* its identity, 0: not known */
 	uint64_t time_ms;
 	uint32_t buckets;
 	uint32_t clean;
@@ -307,6 +308,10 @@ static int check_header(const struct header *h, off_t size, const char *path, co
 			 "%s is of %" PRIu32 " zones of %" PRIu32 " blocks, the device has %" PRIu32 " of %" PRIu32
 			 ": it belongs to another device; to begin anew, start with warm-format = yes",
 			 path, h->zones, h->capacity, o->zones, o->capacity);
+	else if (h->device && o->identity && h->device != o->identity)
+		snprintf(why, why_size,
+			 "%s belongs to another device of the same size; to begin anew, start with warm-format = yes",
+			 path);
 	else
 		return ZS_OK;
 	return ZS_ECONFIG;
@@ -410,6 +415,7 @@ int zs_journal_open(const char *path, const struct zs_journal_options *options, 
 	sort_chunks(j);
 	/* From here on a crash is one; and of this boot. */
 	j->header->clean = 0;
+	j->header->device = options->identity;
 	read_boot_id(j->header->boot_id);
 	if (msync(j->map, chunks_at(options->zones, options->capacity), MS_SYNC)) {
 		snprintf(why, why_size, "%s cannot be written: %s", path, strerror(errno));

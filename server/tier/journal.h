@@ -28,6 +28,7 @@ struct zs_journal;
 struct zs_journal_options {
 	uint32_t zones;
 	uint32_t capacity; /* blocks of a zone */
+	uint64_t identity; /* of the device; 0: not known */
 	bool format;	   /* begin anew, whatever is there */
 };
 

@@ -336,10 +336,13 @@ static int allocate(struct zs_store *store)
 	return store->zones && store->parts && store->resets ? ZS_OK : ZS_ENOMEM;
 }
 
-/* How many streams a partition may have, by the device's limit of active zones; 0: not even one. */
+/*
+ * How many streams a partition may have, by the device's limit of open zones, because not every device closes one by
+ * itself; 0: not even one.
+ */
 static unsigned streams_for(const struct zs_store *store)
 {
-	uint32_t each = store->geometry.active_max / store->part_count;
+	uint32_t each = store->geometry.open_max / store->part_count;
 
 	return each < ZS_STREAMS ? each : ZS_STREAMS;
 }
@@ -364,10 +367,9 @@ static int open_parts(struct zs_store *store, char *why, size_t why_size)
 	least = store->part_count * (store->streams + 3);
 	if (!store->streams || store->geometry.zones < least) {
 		snprintf(why, why_size,
-			 "the warm tier has %" PRIu32 " zones, of which %" PRIu32 " may be active; with %" PRIu32
+			 "the warm tier has %" PRIu32 " zones, of which %" PRIu32 " may be open; with %" PRIu32
 			 " partitions of the index it needs %" PRIu32 " and %" PRIu32,
-			 store->geometry.zones, store->geometry.active_max, store->part_count, least,
-			 store->part_count);
+			 store->geometry.zones, store->geometry.open_max, store->part_count, least, store->part_count);
 		return ZS_ECONFIG;
 	}
 	snprintf(why, why_size, "not enough memory for the warm tier");

@@ -52,6 +52,7 @@ struct zs_zone_geometry {
 	uint32_t capacity;   /* blocks of a zone that can be written */
 	uint32_t open_max;   /* zones */
 	uint32_t active_max; /* zones; open ones included */
+	uint64_t identity;   /* of this very device; 0: not known */
 };
 
 enum zs_zone_status {

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The warm tier from outside: what memory has no room for is still there, also after the node was killed, and nothing
-that was overwritten or deleted comes back."""
+that was overwritten or deleted comes back. ZS_WARM_DEVICE names a zoned device, which is erased; else it is files."""
 
 import os
 import random
@@ -12,7 +12,8 @@ import unittest
 import raw_resp
 import servers
 
-KEYS = 160000
+DEVICE = os.environ.get("ZS_WARM_DEVICE")
+KEYS = int(os.environ.get("ZS_WARM_KEYS", "160000"))
 AT_ONCE = 100
 
 
@@ -26,12 +27,15 @@ class WarmTier(unittest.TestCase):
         self.addCleanup(directory.cleanup)
         self.directory = directory.name
         self.versions = {}  # of each key; None: deleted
-        self.start()
+        self.start("--warm-format", "yes")
         self.addCleanup(self.end)
 
-    def start(self):
+    def start(self, *more):
+        warm = ["--warm", os.path.join(self.directory, "warm") + ":64mb"]
+        if DEVICE:
+            warm = ["--warm", DEVICE, "--warm-journal", self.directory]
         self.server = servers.Zslabd(self.directory, servers.default_zslabd(), "--memory", "16mb", "--workers", "2",
-                                     "--warm", os.path.join(self.directory, "warm") + ":64mb")
+                                     *warm, *more)
         self.client = raw_resp.RawClient(("127.0.0.1", self.server.port))
 
     def end(self):

@@ -7,26 +7,57 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/tier/zone_disk.h"
+
+struct zs_zone_geometry zs_zone_test_geometry;
+
+static const struct zs_zone_geometry of_files = { .zones = 12, .capacity = 96, .open_max = 3, .active_max = 5 };
+
+static const char *disk(void)
+{
+	return getenv("ZS_ZONE_DEVICE");
+}
+
+bool zs_zone_test_is_disk(void)
+{
+	return disk();
+}
+
+/* What another test has left. */
+static void erase(struct zs_zone_test *test)
+{
+	for (uint32_t i = 0; i < ZONES; i++) {
+		if (zs_zone_test_state(test, i).state != ZS_ZONE_EMPTY)
+			assert_int_equal(zs_zone_test_change(test, ZS_ZONE_RESET, i), ZS_ZONE_DONE);
+	}
+}
+
 void zs_zone_test_open(struct zs_zone_test *test)
 {
 	*test = (struct zs_zone_test){ .folder = "zones.XXXXXX" };
 	assert_non_null(mkdtemp(test->folder));
 	zs_zone_file_options_init(&test->options);
-	test->options.zone_capacity = (uint64_t)CAPACITY * ZS_ZONE_BLOCK_SIZE;
-	test->options.size = ZONES * test->options.zone_capacity;
-	test->options.open_max = OPEN_MAX;
-	test->options.active_max = ACTIVE_MAX;
+	test->options.zone_capacity = (uint64_t)of_files.capacity * ZS_ZONE_BLOCK_SIZE;
+	test->options.size = of_files.zones * test->options.zone_capacity;
+	test->options.open_max = of_files.open_max;
+	test->options.active_max = of_files.active_max;
 	test->data = aligned_alloc(ZS_ZONE_BLOCK_SIZE, (size_t)ZS_ZONE_APPEND_BLOCKS_MAX * ZS_ZONE_BLOCK_SIZE);
 	assert_non_null(test->data);
 	zs_zone_test_start(test);
+	if (disk())
+		erase(test);
 }
 
 void zs_zone_test_start(struct zs_zone_test *test)
 {
 	char why[512] = "";
+	int error = disk() ? zs_zone_disk_open_path(disk(), 0, &test->device, why, sizeof(why))
+			   : zs_zone_file_open(test->folder, &test->options, &test->device, why, sizeof(why));
 
-	if (zs_zone_file_open(test->folder, &test->options, &test->device, why, sizeof(why)))
+	if (error)
 		fail_msg("%s", why);
+	zs_zone_test_geometry = *zs_zone_geometry(test->device);
+	assert_true(ZONES <= ZONES_MAX && CAPACITY <= CAPACITY_MAX);
 }
 
 void zs_zone_test_reopen(struct zs_zone_test *test)
@@ -128,6 +159,19 @@ enum zs_zone_status zs_zone_test_append(struct zs_zone_test *test, uint32_t zone
 	status = zs_zone_test_run(test->device, &request);
 	*block = request.block;
 	return status;
+}
+
+void zs_zone_test_leave(struct zs_zone_test *test, uint32_t zone, uint32_t left)
+{
+	struct zs_zone now = zs_zone_test_state(test, zone);
+	uint32_t block;
+
+	for (uint32_t some; now.written + left < CAPACITY; now.written += some) {
+		some = CAPACITY - left - now.written;
+		if (some > ZS_ZONE_APPEND_BLOCKS_MAX)
+			some = ZS_ZONE_APPEND_BLOCKS_MAX;
+		assert_int_equal(zs_zone_test_append(test, zone, some, 1, &block), ZS_ZONE_DONE);
+	}
 }
 
 enum zs_zone_status zs_zone_test_read(struct zs_zone_test *test, uint32_t zone, uint32_t block)

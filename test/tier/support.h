@@ -1,4 +1,7 @@
-/* Zoned devices for tests: opened over a folder of their own, and driven one request at a time. */
+/*
+ * Zoned devices for tests: opened over a folder of their own, or over the device that ZS_ZONE_DEVICE names, which is
+ * erased; and driven one request at a time.
+ */
 #ifndef ZS_TEST_TIER_SUPPORT_H
 #define ZS_TEST_TIER_SUPPORT_H
 
@@ -14,10 +17,17 @@
 #include "server/tier/zone_device.h"
 #include "server/tier/zone_file.h"
 
-#define ZONES 12u
-#define CAPACITY 96u /* blocks: not a multiple of the largest append */
-#define OPEN_MAX 3u
-#define ACTIVE_MAX 5u
+/* Of the device under test; of files: 12, 96 (not a multiple of the largest append), 3 and 5. */
+extern struct zs_zone_geometry zs_zone_test_geometry;
+
+#define ZONES zs_zone_test_geometry.zones
+#define CAPACITY zs_zone_test_geometry.capacity
+#define OPEN_MAX zs_zone_test_geometry.open_max
+#define ACTIVE_MAX zs_zone_test_geometry.active_max
+
+/* No device under test has more. */
+#define ZONES_MAX 32u
+#define CAPACITY_MAX 4096u
 
 struct zs_zone_test {
 	char folder[64];
@@ -26,7 +36,10 @@ struct zs_zone_test {
 	uint8_t *data; /* ZS_ZONE_APPEND_BLOCKS_MAX blocks, aligned */
 };
 
-/* A fresh device of ZONES zones. */
+/* Whether a device is tested that is not made of files. */
+bool zs_zone_test_is_disk(void);
+
+/* A fresh device: all zones are empty. */
 void zs_zone_test_open(struct zs_zone_test *test);
 
 /* Closes the device and opens it again. */
@@ -49,6 +62,9 @@ enum zs_zone_status zs_zone_test_change(struct zs_zone_test *test, enum zs_zone_
 /* Appends blocks of a pattern that tells `tag` and their number; *block is where they are. */
 enum zs_zone_status zs_zone_test_append(struct zs_zone_test *test, uint32_t zone, uint32_t blocks, uint64_t tag,
 					uint32_t *block);
+
+/* Appends until so many blocks are left in the zone. */
+void zs_zone_test_leave(struct zs_zone_test *test, uint32_t zone, uint32_t left);
 
 void zs_zone_test_fill(uint8_t *data, uint32_t blocks, uint64_t tag);
 

@@ -48,10 +48,10 @@ static void test_a_full_zone_takes_nothing_until_it_is_reset(void **state)
 
 	(void)state;
 	zs_zone_test_open(&test);
-	assert_int_equal(zs_zone_test_append(&test, 0, 64, 1, &block), ZS_ZONE_DONE);
-	assert_int_equal(zs_zone_test_append(&test, 0, CAPACITY - 63, 1, &block), ZS_ZONE_IS_FULL);
-	expect_state(&test, 0, ZS_ZONE_OPEN, 64);
-	assert_int_equal(zs_zone_test_append(&test, 0, CAPACITY - 64, 2, &block), ZS_ZONE_DONE);
+	zs_zone_test_leave(&test, 0, 32);
+	assert_int_equal(zs_zone_test_append(&test, 0, 33, 1, &block), ZS_ZONE_IS_FULL);
+	expect_state(&test, 0, ZS_ZONE_OPEN, CAPACITY - 32);
+	assert_int_equal(zs_zone_test_append(&test, 0, 32, 2, &block), ZS_ZONE_DONE);
 	expect_state(&test, 0, ZS_ZONE_FULL, CAPACITY);
 	assert_int_equal(zs_zone_test_append(&test, 0, 1, 3, &block), ZS_ZONE_IS_FULL);
 	assert_int_equal(zs_zone_test_change(&test, ZS_ZONE_RESET, 0), ZS_ZONE_DONE);
@@ -64,31 +64,66 @@ static void test_a_full_zone_takes_nothing_until_it_is_reset(void **state)
 	zs_zone_test_close(&test);
 }
 
+/* Closes an open zone. */
+static void close_one(struct zs_zone_test *test)
+{
+	uint32_t zone = 0;
+
+	while (zs_zone_test_state(test, zone).state != ZS_ZONE_OPEN)
+		zone++;
+	assert_int_equal(zs_zone_test_change(test, ZS_ZONE_CLOSE, zone), ZS_ZONE_DONE);
+}
+
+/*
+ * Appends to a zone that is active or may become so. While as many zones are active as can be null_blk does not close
+ * one by itself to open another.
+ */
+static enum zs_zone_status append_opening(struct zs_zone_test *test, uint32_t zone, uint32_t blocks, uint64_t tag,
+					  uint32_t *block)
+{
+	enum zs_zone_status status = zs_zone_test_append(test, zone, blocks, tag, block);
+
+	if (status != ZS_ZONE_TOO_MANY_OPEN)
+		return status;
+	close_one(test);
+	return zs_zone_test_append(test, zone, blocks, tag, block);
+}
+
 static void test_limits_of_open_and_active_zones(void **state)
 {
 	struct zs_zone_test test;
+	uint32_t closed = 0;
 	uint32_t block;
 
 	(void)state;
 	zs_zone_test_open(&test);
+	if (ACTIVE_MAX > ZONES - 2) {
+		print_message("not tested: this device has no limit of active zones\n");
+		zs_zone_test_close(&test);
+		return;
+	}
 	for (uint32_t i = 0; i < ACTIVE_MAX; i++)
 		assert_int_equal(zs_zone_test_append(&test, i, 1, i, &block), ZS_ZONE_DONE);
-	/* Those opened first had to make room. */
-	for (uint32_t i = 0; i < ACTIVE_MAX; i++)
-		expect_state(&test, i, i < ACTIVE_MAX - OPEN_MAX ? ZS_ZONE_CLOSED : ZS_ZONE_OPEN, 1);
+	/* Some had to make room; which ones is the device's affair. */
+	for (uint32_t i = 0; i < ACTIVE_MAX; i++) {
+		closed += zs_zone_test_state(&test, i).state == ZS_ZONE_CLOSED;
+		assert_int_equal(zs_zone_test_state(&test, i).written, 1);
+	}
+	assert_int_equal(closed, ACTIVE_MAX - OPEN_MAX);
 	assert_int_equal(zs_zone_test_append(&test, ACTIVE_MAX, 1, 9, &block), ZS_ZONE_TOO_MANY_ACTIVE);
 	expect_state(&test, ACTIVE_MAX, ZS_ZONE_EMPTY, 0);
 	/* A zone that is active already may go on. */
-	assert_int_equal(zs_zone_test_append(&test, 0, 1, 9, &block), ZS_ZONE_DONE);
+	assert_int_equal(append_opening(&test, 0, 1, 9, &block), ZS_ZONE_DONE);
 	assert_int_equal(block, 1);
 	assert_int_equal(zs_zone_test_change(&test, ZS_ZONE_RESET, 1), ZS_ZONE_DONE);
 	assert_int_equal(zs_zone_test_append(&test, ACTIVE_MAX, 1, 9, &block), ZS_ZONE_DONE);
-	assert_int_equal(zs_zone_test_append(&test, 7, 1, 9, &block), ZS_ZONE_TOO_MANY_ACTIVE);
+	assert_int_equal(zs_zone_test_append(&test, ZONES - 1, 1, 9, &block), ZS_ZONE_TOO_MANY_ACTIVE);
 	/* A full zone is not active. */
-	assert_int_equal(zs_zone_test_append(&test, 2, 63, 9, &block), ZS_ZONE_DONE);
-	assert_int_equal(zs_zone_test_append(&test, 2, CAPACITY - 64, 9, &block), ZS_ZONE_DONE);
+	if (zs_zone_test_state(&test, 2).state == ZS_ZONE_CLOSED)
+		close_one(&test);
+	zs_zone_test_leave(&test, 2, 0);
 	expect_state(&test, 2, ZS_ZONE_FULL, CAPACITY);
-	assert_int_equal(zs_zone_test_append(&test, 7, 1, 9, &block), ZS_ZONE_DONE);
+	assert_int_equal(zs_zone_test_append(&test, ZONES - 1, 1, 9, &block), ZS_ZONE_DONE);
 	zs_zone_test_close(&test);
 }
 
@@ -132,11 +167,12 @@ static void test_parallel_appends_have_places_of_their_own(void **state)
 	enum { COUNT = 30 };
 	struct zs_zone_request requests[COUNT];
 	struct zs_zone_test test;
-	bool taken[CAPACITY] = { false };
+	bool taken[CAPACITY_MAX] = { false };
 
 	(void)state;
 	zs_zone_test_open(&test);
-	zs_zone_file_delay(test.device, 500);
+	if (!zs_zone_test_is_disk())
+		zs_zone_file_delay(test.device, 500);
 	for (uint32_t i = 0; i < COUNT; i++) {
 		uint32_t blocks = 1 + i % 4;
 		uint8_t *data = aligned_alloc(ZS_ZONE_BLOCK_SIZE, (size_t)blocks * ZS_ZONE_BLOCK_SIZE);
@@ -245,9 +281,9 @@ static void test_the_queue_is_bounded_and_the_descriptor_tells(void **state)
 /* ---- at random, against a model ---- */
 
 struct model {
-	struct zs_zone zones[ZONES];
-	uint64_t tags[ZONES][CAPACITY]; /* 0: nothing was written */
-	uint32_t numbers[ZONES][CAPACITY];
+	struct zs_zone zones[ZONES_MAX];
+	uint64_t tags[ZONES_MAX][CAPACITY_MAX]; /* 0: nothing was written */
+	uint32_t numbers[ZONES_MAX][CAPACITY_MAX];
 };
 
 static unsigned count_active(const struct model *model)
@@ -270,7 +306,7 @@ static void model_append(struct model *model, struct zs_zone_test *test, uint32_
 		expected = ZS_ZONE_IS_FULL;
 	else if (z->state == ZS_ZONE_EMPTY && count_active(model) == ACTIVE_MAX)
 		expected = ZS_ZONE_TOO_MANY_ACTIVE;
-	assert_int_equal(zs_zone_test_append(test, zone, blocks, tag, &block), expected);
+	assert_int_equal(append_opening(test, zone, blocks, tag, &block), expected);
 	if (expected)
 		return;
 	assert_int_equal(block, z->written);
@@ -300,7 +336,7 @@ static void model_reset(struct model *model, struct zs_zone_test *test, uint32_t
 
 static void model_compare(const struct model *model, struct zs_zone_test *test)
 {
-	struct zs_zone found[ZONES];
+	struct zs_zone found[ZONES_MAX];
 
 	assert_int_equal(zs_zone_report(test->device, 0, ZONES, found), ZS_OK);
 	for (uint32_t i = 0; i < ZONES; i++) {

@@ -197,10 +197,10 @@ static void test_faults(void **state)
 
 /* What was appended to each block, and whether it has to be there after a cut. */
 static struct history {
-	uint64_t tags[ZONES][CAPACITY];
-	uint32_t numbers[ZONES][CAPACITY];
-	uint32_t written[ZONES];
-	uint32_t flushed[ZONES];
+	uint64_t tags[ZONES_MAX][CAPACITY_MAX];
+	uint32_t numbers[ZONES_MAX][CAPACITY_MAX];
+	uint32_t written[ZONES_MAX];
+	uint32_t flushed[ZONES_MAX];
 } history;
 
 static void append_some(struct zs_zone_test *test, uint32_t zone, uint32_t blocks, uint64_t tag)

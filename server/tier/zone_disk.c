@@ -1,0 +1,242 @@
+#include "server/tier/zone_disk.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/error.h"
+
+/* Fewer zones would leave no room to write while others are read. */
+#define ZONES_MIN 4u
+
+/* Zones looked at with one report. */
+#define REPORT_MAX 64u
+
+static struct zs_zone_disk *self(struct zs_zone_device *device)
+{
+	return (struct zs_zone_disk *)device;
+}
+
+/* ---- what the pool's threads do ---- */
+
+/* A zone that is not open cannot be closed; block devices do not say so. */
+static enum zs_zone_status close_zone(struct zs_zone_disk *d, uint32_t zone)
+{
+	struct zs_zone found;
+
+	if (d->driver->report(d, zone, 1, &found))
+		return ZS_ZONE_BROKEN;
+	if (found.state != ZS_ZONE_OPEN)
+		return found.state == ZS_ZONE_CLOSED ? ZS_ZONE_DONE : ZS_ZONE_INVALID;
+	return d->driver->manage(d, zone, ZS_ZONE_CLOSE);
+}
+
+static enum zs_zone_status change(struct zs_zone_disk *d, struct zs_zone_request *request)
+{
+	enum zs_zone_status status;
+
+	pthread_mutex_lock(&d->locks[request->zone]);
+	if (request->op == ZS_ZONE_APPEND)
+		status = d->driver->append(d, request);
+	else if (request->op == ZS_ZONE_CLOSE)
+		status = close_zone(d, request->zone);
+	else
+		status = d->driver->manage(d, request->zone, request->op);
+	pthread_mutex_unlock(&d->locks[request->zone]);
+	/* Once begun a request is not invalid, whatever the disk thinks of it; zs_zone_reap goes by that. */
+	if (status == ZS_ZONE_INVALID && request->op != ZS_ZONE_CLOSE)
+		status = ZS_ZONE_BROKEN;
+	return status;
+}
+
+static void perform(void *context, struct zs_zone_request *request)
+{
+	struct zs_zone_disk *d = context;
+
+	if (request->op == ZS_ZONE_READ)
+		request->status = d->driver->read(d, request);
+	else if (request->op == ZS_ZONE_FLUSH)
+		request->status = d->driver->flush(d);
+	else
+		request->status = change(d, request);
+	if (request->op == ZS_ZONE_READ && request->status == ZS_ZONE_INVALID)
+		request->status = ZS_ZONE_BROKEN;
+}
+
+/* ---- the device ---- */
+
+static void begin(struct zs_zone_device *device, struct zs_zone_request *request)
+{
+	zs_zone_pool_put(&self(device)->pool, request);
+}
+
+static void end(struct zs_zone_device *device, struct zs_zone_request *request)
+{
+	zs_zone_pool_done(&self(device)->pool, request);
+}
+
+static unsigned reap(struct zs_zone_device *device, struct zs_zone_request **done, unsigned max)
+{
+	return zs_zone_pool_take(&self(device)->pool, done, max);
+}
+
+static int report(struct zs_zone_device *device, uint32_t first, uint32_t count, struct zs_zone *zones)
+{
+	for (uint32_t i = 0; i < count; i += REPORT_MAX) {
+		uint32_t some = count - i < REPORT_MAX ? count - i : REPORT_MAX;
+		int error = self(device)->driver->report(self(device), first + i, some, zones + i);
+
+		if (error)
+			return error;
+	}
+	return ZS_OK;
+}
+
+static int descriptor(const struct zs_zone_device *device)
+{
+	return ((const struct zs_zone_disk *)device)->pool.fd;
+}
+
+static void free_disk(struct zs_zone_disk *d)
+{
+	for (uint32_t i = 0; d->locks && i < d->device.geometry.zones; i++)
+		pthread_mutex_destroy(&d->locks[i]);
+	close(d->fd);
+	zs_zone_device_free(&d->device);
+	free(d->locks);
+	free(d->written);
+	free(d);
+}
+
+static void close_disk(struct zs_zone_device *device)
+{
+	zs_zone_pool_close(&self(device)->pool);
+	free_disk(self(device));
+}
+
+static const struct zs_zone_ops disk_ops = { begin, end, reap, report, descriptor, close_disk };
+
+/* ---- opening ---- */
+
+static int check_facts(const char *path, const struct zs_zone_disk_facts *f, uint64_t size, char *why, size_t why_size)
+{
+	if (f->block_size != ZS_ZONE_BLOCK_SIZE)
+		snprintf(why, why_size,
+			 "%s has blocks of %" PRIu32
+			 " bytes; the warm tier needs %u: format it so (nvme format --lbaf)",
+			 path, f->block_size, ZS_ZONE_BLOCK_SIZE);
+	else if (f->zones < ZONES_MIN)
+		snprintf(why, why_size, "%s has %" PRIu64 " zones; the warm tier needs at least %u", path, f->zones,
+			 ZONES_MIN);
+	else if (size / ZS_ZONE_BLOCK_SIZE > f->zones * f->capacity)
+		snprintf(why, why_size, "%s has %" PRIu64 " MB in its zones, fewer than it was said to have", path,
+			 f->zones * f->capacity * ZS_ZONE_BLOCK_SIZE >> 20);
+	else if (!f->capacity || f->capacity > UINT32_MAX || f->zones > UINT32_MAX)
+		snprintf(why, why_size, "%s has zones of %" PRIu64 " blocks, which is more than can be numbered", path,
+			 f->capacity);
+	else
+		return ZS_OK;
+	return ZS_ECONFIG;
+}
+
+static uint32_t limit(uint64_t said, uint32_t zones)
+{
+	return said && said < zones ? (uint32_t)said : zones;
+}
+
+static struct zs_zone_geometry geometry_of(const struct zs_zone_disk_facts *f, uint64_t size)
+{
+	uint64_t zones = size ? size / (f->capacity * ZS_ZONE_BLOCK_SIZE) : f->zones;
+	struct zs_zone_geometry g = { .capacity = (uint32_t)f->capacity, .identity = f->identity };
+
+	g.zones = (uint32_t)(zones < ZONES_MIN ? ZONES_MIN : zones);
+	g.open_max = limit(f->open_max, g.zones);
+	g.active_max = limit(f->active_max, g.zones);
+	if (g.active_max < g.open_max)
+		g.open_max = g.active_max;
+	return g;
+}
+
+/* Where the zones' write pointers are. */
+static int load_pointers(struct zs_zone_disk *d)
+{
+	for (uint32_t i = 0; i < d->device.geometry.zones; i++) {
+		struct zs_zone zone;
+
+		if (d->driver->report(d, i, 1, &zone))
+			return ZS_ESYS;
+		d->written[i] = zone.state == ZS_ZONE_FULL ? d->device.geometry.capacity : zone.written;
+	}
+	return ZS_OK;
+}
+
+static int make_device(struct zs_zone_disk *d, const struct zs_zone_geometry *geometry)
+{
+	if (zs_zone_device_init(&d->device, &disk_ops, geometry))
+		return ZS_ENOMEM;
+	d->written = calloc(geometry->zones, sizeof(*d->written));
+	d->locks = calloc(geometry->zones, sizeof(*d->locks));
+	if (!d->written || !d->locks)
+		return ZS_ENOMEM;
+	for (uint32_t i = 0; i < geometry->zones; i++)
+		pthread_mutex_init(&d->locks[i], NULL);
+	if (load_pointers(d))
+		return ZS_ESYS;
+	return zs_zone_pool_open(&d->pool, perform, d);
+}
+
+bool zs_zone_disk_is(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && (S_ISBLK(status.st_mode) || S_ISCHR(status.st_mode));
+}
+
+int zs_zone_disk_open_path(const char *path, uint64_t size, struct zs_zone_device **device, char *why, size_t why_size)
+{
+	struct stat status;
+
+	if (stat(path, &status) == 0 && S_ISCHR(status.st_mode))
+		return zs_zone_nvme_open(path, size, device, why, why_size);
+	return zs_zone_block_open(path, size, device, why, why_size);
+}
+
+int zs_zone_disk_open(const char *path, int fd, uint32_t namespace, const struct zs_zone_driver *driver,
+		      const struct zs_zone_disk_facts *facts, uint64_t size, struct zs_zone_device **device, char *why,
+		      size_t why_size)
+{
+	struct zs_zone_geometry geometry;
+	struct zs_zone_disk *d;
+	int error = check_facts(path, facts, size, why, why_size);
+
+	*device = NULL;
+	if (!error && flock(fd, LOCK_EX | LOCK_NB)) {
+		snprintf(why, why_size, "%s is in use by another process", path);
+		error = ZS_ECONFIG;
+	}
+	d = error ? NULL : calloc(1, sizeof(*d));
+	if (!d) {
+		close(fd);
+		return error ? error : ZS_ENOMEM;
+	}
+	d->fd = fd;
+	d->namespace = namespace;
+	d->driver = driver;
+	d->zone_blocks = facts->zone_blocks;
+	d->piece = facts->piece ? facts->piece : 1;
+	geometry = geometry_of(facts, size);
+	error = make_device(d, &geometry);
+	if (error) {
+		snprintf(why, why_size, "%s: %s", path,
+			 error == ZS_ESYS ? "its zones cannot be asked for" : "not enough memory for its zones");
+		free_disk(d);
+		return error;
+	}
+	*device = &d->device;
+	return ZS_OK;
+}
