@@ -12,6 +12,7 @@ int zs_verb_mget(struct zslab *handle, const struct arguments *arguments);
 int zs_verb_expire(struct zslab *handle, const struct arguments *arguments);
 int zs_verb_touch(struct zslab *handle, const struct arguments *arguments);
 int zs_verb_drop(struct zslab *handle, const struct arguments *arguments);
+int zs_verb_warm(struct zslab *handle, const struct arguments *arguments);
 int zs_verb_stats(struct zslab *handle, const struct arguments *arguments);
 int zs_verb_ping(struct zslab *handle, const struct arguments *arguments);
 int zs_verb_watch(struct zslab *handle, const struct arguments *arguments);

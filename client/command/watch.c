@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/command/figures.h"
 #include "client/command/verbs.h"
 
 /* Lines after which the heading is printed again. */
@@ -44,18 +45,6 @@ static double now_seconds(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static double find_figure(const char *text, const char *name)
-{
-	size_t size = strlen(name);
-
-	for (const char *line = text; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (!strncmp(line, name, size) && line[size] == ':')
-			return strtod(line + size + 1, NULL);
-	}
-	return 0;
-}
-
 /* Adds the figures of one node. ZSLAB_OK, or why it does not tell them. */
 static int add_node(struct zslab *handle, size_t node, double sums[FIGURES])
 {
@@ -65,7 +54,7 @@ static int add_node(struct zslab *handle, size_t node, double sums[FIGURES])
 	if (status)
 		return status;
 	for (unsigned i = 0; i < FIGURES; i++)
-		sums[i] += find_figure(text, figures[i].name);
+		sums[i] += zs_figure(text, figures[i].name);
 	return ZSLAB_OK;
 }
 

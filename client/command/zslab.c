@@ -25,6 +25,7 @@ static const struct verb verbs[] = {
 	{ "touch", "KEY...", 1, SIZE_MAX, zs_verb_touch, "count as used; print how many there are" },
 	{ "drop", "GROUP", 1, 1, zs_verb_drop, "end all objects of the group; print how many there were" },
 	{ "stats", "[SECTION]", 0, 1, zs_verb_stats, "print what each node tells about itself" },
+	{ "warm", "", 0, 0, zs_verb_warm, "print how the warm tier of each node fares" },
 	{ "ping", "", 0, 0, zs_verb_ping, "does each node answer, and how long does it take?" },
 	{ "watch", "", 0, 0, zs_verb_watch, "print every second what the nodes do" },
 };

@@ -196,6 +196,8 @@ static double ratio(uint64_t a, uint64_t b)
 	return b ? (double)a / (double)b : 0;
 }
 
+#define SECONDS_OF_DAY 86400u
+
 static void print_warm(struct info *info)
 {
 	struct zs_store *store = info->node->warm.store;
@@ -212,11 +214,15 @@ static void print_warm(struct info *info)
 	print_number(info, "zs_warm_objects", e->warm_objects);
 	print_number(info, "zs_warm_zone_bytes", f.zone_bytes);
 	print_number(info, "zs_warm_zones", f.zones);
-	print_number(info, "zs_warm_zones_empty", f.zones_empty);
-	print_number(info, "zs_warm_zones_open", f.zones_open);
-	print_number(info, "zs_warm_zones_full", f.zones_full);
-	print_number(info, "zs_warm_zones_evicting", f.zones_evicting);
-	print_number(info, "zs_warm_zones_lost", f.zones_lost);
+	print_number(info, "zs_warm_zones_empty", f.zones_by_state[ZS_STORE_EMPTY]);
+	print_number(info, "zs_warm_zones_open", f.zones_by_state[ZS_STORE_OPEN]);
+	print_number(info, "zs_warm_zones_full", f.zones_by_state[ZS_STORE_FULL]);
+	print_number(info, "zs_warm_zones_evicting", f.zones_by_state[ZS_STORE_EVICTING]);
+	print_number(info, "zs_warm_zones_read_only", f.zones_by_state[ZS_STORE_READ_ONLY]);
+	print_number(info, "zs_warm_zones_offline", f.zones_by_state[ZS_STORE_OFFLINE]);
+	print_number(info, "zs_warm_zones_short", f.zones_by_stream[ZS_STREAM_SHORT]);
+	print_number(info, "zs_warm_zones_day", f.zones_by_stream[ZS_STREAM_DAY]);
+	print_number(info, "zs_warm_zones_long", f.zones_by_stream[ZS_STREAM_LONG]);
 	print_number(info, "zs_warm_hits", e->warm_hits);
 	print_number(info, "zs_warm_reads", f.reads);
 	print_number(info, "zs_warm_reads_bad", f.reads_bad);
@@ -229,7 +235,13 @@ static void print_warm(struct info *info)
 	print_number(info, "zs_warm_given_up_objects", f.given_up_objects);
 	print_number(info, "zs_warm_appended_bytes", f.appended_bytes);
 	print_number(info, "zs_warm_admitted_bytes", f.admitted_bytes);
+	print_number(info, "zs_warm_dead_bytes", f.dead_bytes);
+	print_number(info, "zs_warm_overhead_bytes", f.appended_bytes - f.admitted_bytes - f.dead_bytes);
 	LINE(info, "zs_warm_write_amplification:%.3f", ratio(f.appended_bytes, f.admitted_bytes));
+	LINE(info, "zs_warm_writes_per_day:%.2f",
+	     ratio(f.appended_bytes, f.zones * f.zone_bytes) * ratio(SECONDS_OF_DAY, f.seconds));
+	if (f.budget_bytes != UINT64_MAX)
+		print_number(info, "zs_warm_budget_bytes", f.budget_bytes);
 	print_number(info, "zs_warm_resets", f.resets);
 	print_number(info, "zs_warm_append_errors", f.append_errors);
 	print_number(info, "zs_warm_read_errors", f.read_errors);

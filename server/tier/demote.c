@@ -375,7 +375,9 @@ static uint64_t later(uint64_t a, uint64_t b)
 
 static void note_written(struct zs_store *store, const struct zs_batch *batch, uint32_t published)
 {
+	uint64_t objects = batch->first[batch->count];
 	uint64_t bytes = 0;
+	uint64_t admitted;
 
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const uint8_t *image = batch->data + (size_t)i * ZS_ZONE_BLOCK_SIZE;
@@ -389,10 +391,12 @@ static void note_written(struct zs_store *store, const struct zs_batch *batch, u
 				bytes += extent.key_size + extent.value_size + (zs_lifetime_unit(lifetime) ? 1 : 0);
 		}
 	}
+	admitted = objects ? bytes * published / objects : 0;
 	pthread_mutex_lock(&store->figures_lock);
 	store->figures.appended_bytes += (uint64_t)batch->count * ZS_ZONE_BLOCK_SIZE;
 	store->figures.admitted_objects += published;
-	store->figures.admitted_bytes += bytes;
+	store->figures.admitted_bytes += admitted;
+	store->figures.dead_bytes += bytes - admitted;
 	store->figures.images += batch->count;
 	pthread_mutex_unlock(&store->figures_lock);
 }

@@ -49,7 +49,8 @@ struct zone_record {
 	uint32_t first_chunk;
 	uint32_t last_chunk;
 	uint32_t lost;
-	uint32_t unused[9];
+	uint32_t stream;
+	uint32_t unused[8];
 };
 
 _Static_assert(sizeof(struct zone_record) == 64, "records of zones do not straddle pages");
@@ -548,6 +549,16 @@ void zs_journal_set_deadline(struct zs_journal *j, uint32_t zone, uint64_t ms)
 uint64_t zs_journal_deadline(const struct zs_journal *j, uint32_t zone)
 {
 	return zs_load(&j->zones[zone].deadline_ms);
+}
+
+void zs_journal_set_stream(struct zs_journal *j, uint32_t zone, uint32_t stream)
+{
+	zs_store(&j->zones[zone].stream, stream);
+}
+
+uint32_t zs_journal_stream(const struct zs_journal *j, uint32_t zone)
+{
+	return zs_load(&j->zones[zone].stream);
 }
 
 int zs_journal_forget_all(struct zs_journal *j)

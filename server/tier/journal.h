@@ -85,6 +85,10 @@ void zs_journal_cut(struct zs_journal *journal, uint32_t zone, uint32_t block);
 void zs_journal_set_deadline(struct zs_journal *journal, uint32_t zone, uint64_t ms);
 uint64_t zs_journal_deadline(const struct zs_journal *journal, uint32_t zone);
 
+/* The stream that the zone was opened for. Kept for the restart. */
+void zs_journal_set_stream(struct zs_journal *journal, uint32_t zone, uint32_t stream);
+uint32_t zs_journal_stream(const struct zs_journal *journal, uint32_t zone);
+
 /* Begins another epoch of all zones at once, written to the disk when this returns: ZS_OK or ZS_ESYS. Any thread. */
 int zs_journal_forget_all(struct zs_journal *journal);
 

@@ -110,7 +110,7 @@ static struct zs_rebuild *new_rebuild(struct zs_store *store)
 		return NULL;
 	}
 	for (uint32_t zone = 0; zone < store->geometry.zones; zone++)
-		r->ends[zone] = store->zones[zone].state == ZS_STORE_LOST ? 0 : store->zones[zone].written;
+		r->ends[zone] = store->zones[zone].state == ZS_STORE_OFFLINE ? 0 : store->zones[zone].written;
 	return r;
 }
 

@@ -450,6 +450,7 @@ int zs_store_open(const struct zs_store_options *options, struct zs_store **resu
 	store->groups = options->groups;
 	store->engine = options->engine;
 	store->wake_fd = -1;
+	store->started_ns = zs_clock_ns(zs_clock_system());
 	pthread_mutex_init(&store->figures_lock, NULL);
 	pthread_mutex_init(&store->written.lock, NULL);
 	zs_blocks_init(store);
@@ -489,5 +490,7 @@ void zs_store_figures(struct zs_store *store, struct zs_store_figures *figures)
 	figures->cache_hits = store->cache.hits;
 	pthread_mutex_unlock(&store->cache.lock);
 	zs_journal_room(store->journal, &figures->marks_used, &figures->marks_room);
+	figures->budget_bytes = zs_load(&store->budget);
+	figures->seconds = (zs_clock_ns(zs_clock_system()) - store->started_ns) / 1000000000u;
 	figures->rebuilding = zs_load_acquire(&store->rebuild) != NULL;
 }

@@ -64,14 +64,28 @@ void zs_store_call_clear(struct zs_store_call *call);
 
 /* ---- figures ---- */
 
+/* Streams: objects that end at about the same time share zones. */
+enum zs_stream {
+	ZS_STREAM_SHORT, /* within minutes */
+	ZS_STREAM_DAY,	 /* within a day */
+	ZS_STREAM_LONG,
+	ZS_STREAMS,
+};
+
+enum zs_store_zone_state {
+	ZS_STORE_EMPTY,
+	ZS_STORE_OPEN,
+	ZS_STORE_FULL,
+	ZS_STORE_EVICTING,
+	ZS_STORE_READ_ONLY, /* or it could not be reset or written to */
+	ZS_STORE_OFFLINE,
+	ZS_STORE_ZONE_STATES,
+};
+
 struct zs_store_figures {
-	/* zones by state */
 	uint64_t zones;
-	uint64_t zones_empty;
-	uint64_t zones_open;
-	uint64_t zones_full;
-	uint64_t zones_evicting;
-	uint64_t zones_lost; /* read-only, offline or failed */
+	uint64_t zones_by_state[ZS_STORE_ZONE_STATES];
+	uint64_t zones_by_stream[ZS_STREAMS]; /* empty ones not counted */
 	uint64_t zone_bytes;
 
 	uint64_t objects;	/* in zones, dead ones not counted; about */
@@ -81,6 +95,9 @@ struct zs_store_figures {
 	uint64_t appended_bytes;
 	uint64_t admitted_objects;
 	uint64_t admitted_bytes; /* objects with their slots: keys and values, and a byte for a deadline */
+	uint64_t dead_bytes;	 /* of objects that were dead before they had been written; about */
+	uint64_t budget_bytes;	 /* that may be appended now; UINT64_MAX: any number */
+	uint64_t seconds;	 /* since the start */
 	uint64_t images;
 	uint64_t reads;
 	uint64_t reads_bad; /* failed, or not what was written there */

@@ -20,24 +20,9 @@
 #include "server/tier/store.h"
 #include "server/tier/zone_scan.h"
 
-/* Streams: objects that end at about the same time share zones. */
-enum zs_stream {
-	ZS_STREAM_SHORT, /* within minutes */
-	ZS_STREAM_DAY,	 /* within a day */
-	ZS_STREAM_LONG,
-	ZS_STREAMS,
-};
-
-enum zs_store_zone_state {
-	ZS_STORE_EMPTY,
-	ZS_STORE_OPEN,
-	ZS_STORE_FULL,
-	ZS_STORE_EVICTING,
-	ZS_STORE_LOST,
-};
-
 struct zs_store_zone {
 	enum zs_store_zone_state state;
+	enum zs_stream stream;	  /* unless it is empty */
 	uint32_t written;	  /* blocks */
 	bool appending;		  /* one append at a time: a block's number is part of its checksum */
 	uint64_t filled;	  /* when, counted in zones filled */
@@ -166,6 +151,7 @@ struct zs_store {
 	unsigned requests; /* with the device */
 	struct zs_blocks_cache cache;
 
+	uint64_t started_ns;
 	uint64_t budget; /* bytes that may be appended now */
 	uint64_t budget_ms;
 	uint64_t checked_ms; /* when doors and clocks were last looked at */

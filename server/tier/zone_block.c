@@ -50,8 +50,8 @@ static struct zs_zone zone_from(const struct blk_zone *z)
 		zone.written = (uint32_t)(z->capacity / SECTORS_PER_BLOCK);
 		break;
 	case BLK_ZONE_COND_READONLY:
-		zone.state = ZS_ZONE_READ_ONLY;
-		zone.written = 0; /* the pointer means nothing */
+		/* The pointer means nothing. */
+		zone = (struct zs_zone){ ZS_ZONE_READ_ONLY, (uint32_t)(z->capacity / SECTORS_PER_BLOCK) };
 		break;
 	default:
 		zone = (struct zs_zone){ .state = ZS_ZONE_OFFLINE };

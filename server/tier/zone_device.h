@@ -44,7 +44,7 @@ enum zs_zone_state {
 
 struct zs_zone {
 	enum zs_zone_state state;
-	uint32_t written; /* blocks; 0 of an offline zone, means nothing of a full one that was finished early */
+	uint32_t written; /* blocks; 0 of an offline zone, and of one that is full or read-only perhaps fewer */
 };
 
 struct zs_zone_geometry {

@@ -144,7 +144,7 @@ static struct zs_zone zone_from(const struct nvme_zns_desc *z)
 		zone = (struct zs_zone){ ZS_ZONE_FULL, (uint32_t)le64toh(z->zcap) };
 		break;
 	case NVME_ZNS_ZS_READ_ONLY:
-		zone = (struct zs_zone){ .state = ZS_ZONE_READ_ONLY };
+		zone = (struct zs_zone){ ZS_ZONE_READ_ONLY, (uint32_t)le64toh(z->zcap) };
 		break;
 	default:
 		zone = (struct zs_zone){ .state = ZS_ZONE_OFFLINE };

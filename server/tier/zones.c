@@ -41,8 +41,10 @@ static enum zs_store_zone_state state_of(const struct zs_store *store, const str
 		return zone->written < store->geometry.capacity ? ZS_STORE_OPEN : ZS_STORE_FULL;
 	case ZS_ZONE_FULL:
 		return ZS_STORE_FULL;
+	case ZS_ZONE_READ_ONLY:
+		return ZS_STORE_READ_ONLY;
 	default:
-		return ZS_STORE_LOST;
+		return ZS_STORE_OFFLINE;
 	}
 }
 
@@ -60,9 +62,12 @@ static void adopt(struct zs_store *store, uint32_t number)
 		return;
 	/* What the device has not got does not count, and what is written there now is something else. */
 	zs_journal_cut(store->journal, number, zone->written);
+	/* To the stream that it was of, if that has none yet. */
 	for (unsigned s = 0; s < store->streams; s++) {
-		if (part->streams[s].zone == UINT32_MAX) {
-			part->streams[s].zone = number;
+		unsigned stream = (zone->stream + s) % store->streams;
+
+		if (part->streams[stream].zone == UINT32_MAX) {
+			part->streams[stream].zone = number;
 			return;
 		}
 	}
@@ -89,6 +94,7 @@ int zs_zones_init(struct zs_store *store, char *why, size_t why_size)
 		store->zones[i].written =
 		    store->zones[i].state == ZS_STORE_FULL ? store->geometry.capacity : found[i].written;
 		store->zones[i].deadline_ms = zs_journal_deadline(store->journal, i);
+		store->zones[i].stream = (enum zs_stream)(zs_journal_stream(store->journal, i) % ZS_STREAMS);
 		adopt(store, i);
 	}
 	free(found);
@@ -110,6 +116,8 @@ uint32_t zs_zones_for(struct zs_store *store, uint32_t p, enum zs_stream stream)
 		store->zones[i].state = ZS_STORE_OPEN;
 		store->zones[i].written = 0;
 		store->zones[i].deadline_ms = 1;
+		store->zones[i].stream = stream;
+		zs_journal_set_stream(store->journal, i, stream);
 		part->empty--;
 		*zone = i;
 		break;
@@ -161,10 +169,10 @@ static void look_again(struct zs_store *store, uint32_t number, enum zs_zone_sta
 	} else if (zone->state == ZS_STORE_OPEN) {
 		zone->written = found.written;
 	}
-	if (zone->state == ZS_STORE_LOST || status == ZS_ZONE_BROKEN) {
-		zone->state = ZS_STORE_LOST;
+	if (status == ZS_ZONE_BROKEN && zone->state != ZS_STORE_OFFLINE)
+		zone->state = ZS_STORE_READ_ONLY;
+	if (zone->state == ZS_STORE_READ_ONLY || zone->state == ZS_STORE_OFFLINE)
 		leave(store, number);
-	}
 }
 
 void zs_zones_appended(struct zs_store *store, uint32_t number, uint32_t blocks, enum zs_zone_status status)
@@ -300,7 +308,7 @@ void zs_zones_reset_done(struct zs_store *store, struct zs_store_reset *reset)
 		zs_store_count(store, reset_errors, 1);
 		zs_store_note_error(store, "a zone of the warm tier cannot be reset; it is used no more", number,
 				    reset->request.status);
-		zone->state = ZS_STORE_LOST;
+		zone->state = reset->request.status == ZS_ZONE_IS_OFFLINE ? ZS_STORE_OFFLINE : ZS_STORE_READ_ONLY;
 		return;
 	}
 	zs_store_count(store, resets, 1);
@@ -329,22 +337,8 @@ void zs_zones_count(struct zs_store *store, struct zs_store_figures *f)
 
 		f->objects += atomic_load_explicit(&zone->objects, memory_order_relaxed);
 		f->written_bytes += (uint64_t)zs_load(&zone->written) * ZS_ZONE_BLOCK_SIZE;
-		switch (zs_load(&zone->state)) {
-		case ZS_STORE_EMPTY:
-			f->zones_empty++;
-			break;
-		case ZS_STORE_OPEN:
-			f->zones_open++;
-			break;
-		case ZS_STORE_FULL:
-			f->zones_full++;
-			break;
-		case ZS_STORE_EVICTING:
-			f->zones_evicting++;
-			break;
-		case ZS_STORE_LOST:
-			f->zones_lost++;
-			break;
-		}
+		f->zones_by_state[zs_load(&zone->state)]++;
+		if (zs_load(&zone->state) != ZS_STORE_EMPTY)
+			f->zones_by_stream[zs_load(&zone->stream)]++;
 	}
 }

@@ -59,6 +59,7 @@ class TestZslab(Programs):
                 self.assertIn(b"answers in", self.zslab("ping", address=address))
                 self.assertIn(b"zs_version:", self.zslab("stats", address=address))
                 self.assertNotIn(b"# Memory", self.zslab("stats", "server", address=address))
+                self.assertIn(b"has no warm tier", self.zslab("warm", address=address))
 
     def test_set_options(self):
         self.assertEqual(self.zslab("set", "o", "1", "--ex", "100", "--group", "g"), b"OK\n")
