@@ -246,6 +246,7 @@ static void print_warm(struct info *info)
 	print_number(info, "zs_warm_append_errors", f.append_errors);
 	print_number(info, "zs_warm_read_errors", f.read_errors);
 	print_number(info, "zs_warm_reset_errors", f.reset_errors);
+	print_number(info, "zs_warm_journal_errors", f.journal_errors);
 	print_number(info, "zs_warm_budget_refusals", f.budget_refusals);
 	LINE(info, "zs_warm_last_error:%s", f.last_error);
 	print_number(info, "zs_warm_journal_chunks_used", f.marks_used);

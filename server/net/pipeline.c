@@ -513,5 +513,7 @@ size_t zs_pipeline_run(struct zs_client *client, const uint8_t *data, size_t siz
 		if (result == ZS_RESP_MORE)
 			break;
 	}
+	if (p.node->warm.store)
+		zs_store_settle(p.node->warm.store);
 	return position;
 }

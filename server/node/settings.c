@@ -57,6 +57,11 @@ const struct zs_option zs_settings[] = {
 	[ZS_SET_WARM_JOURNAL] = { "warm-journal", ZS_OPTION_TEXT, "", 0, 0, 0, 0, 0,
 				  "A folder for what has to be known of a warm tier on a device after a restart; it "
 				  "takes a sixteenth of the tier's size. Tiers of files have it in their own folder." },
+	[ZS_SET_CRASH_DOMAIN] = { "crash-domain", ZS_OPTION_WORD, "process", 0, 0, 0, "process|host", 0,
+				  "What may go down without the warm tier being lost. process: after the host went "
+				  "down "
+				  "it begins empty. host: not even then; a write of a key that is on flash waits until "
+				  "the disk has the journal." },
 	[ZS_SET_QUARANTINE] = { "quarantine", ZS_OPTION_DURATION, "20", 0, 10000, "ms", 0, 0,
 				"How long freed memory rests while readers outside of the process exist." },
 	[ZS_SET_SHARED_MEMORY] = { "shared-memory", ZS_OPTION_BOOL, "yes", 0, 1, 0, 0, RUNTIME,

@@ -15,6 +15,9 @@
 #include "server/tier/zone_disk.h"
 #include "server/tier/zone_file.h"
 
+/* Values of the setting crash-domain. */
+enum { DOMAIN_PROCESS, DOMAIN_HOST };
+
 #define MB (1024ull * 1024)
 
 /* Zones of a tier made of files: so many, of a size that is a multiple of an append. */
@@ -114,6 +117,7 @@ static int open_journal(struct zs_node *node, const char *path, char *why, size_
 		.capacity = geometry->capacity,
 		.identity = geometry->identity,
 		.format = zs_node_setting(node, ZS_SET_WARM_FORMAT) != 0,
+		.durable = zs_node_setting(node, ZS_SET_CRASH_DOMAIN) == DOMAIN_HOST,
 	};
 	char folder[ZS_OPTION_TEXT_MAX];
 	char file[ZS_OPTION_TEXT_MAX + 16];
@@ -133,7 +137,7 @@ static int open_journal(struct zs_node *node, const char *path, char *why, size_
 		return error;
 	snprintf(file, sizeof(file), "%s/groups", folder);
 	return zs_group_map_open(file, zs_journal_tier(tier->journal), geometry->zones, geometry->capacity,
-				 &tier->groups, why, why_size);
+				 &tier->groups, options.durable, why, why_size);
 }
 
 /* Resets a zone and waits for it. */

@@ -429,6 +429,11 @@ static uint32_t publish(struct zs_store *store, const struct zs_batch *batch)
 					     (const struct zs_slab *)(const void *)image,
 					     batch->origins + batch->first[i], batch->first[i + 1] - batch->first[i]);
 	}
+	/* Marks of what died meanwhile are to be there before the blocks count. */
+	if (zs_journal_sync(store->journal)) {
+		zs_store_journal_failed(store);
+		return published; /* they do not */
+	}
 	zs_journal_commit(store->journal, zone, first, batch->count);
 	return published;
 }

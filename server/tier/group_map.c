@@ -58,6 +58,8 @@ struct zs_group_map {
 	uint32_t room; /* records for which the file has room */
 	uint32_t used; /* records from here on were never used */
 	uint32_t dead; /* records in state DEAD; atomic, a hint */
+	bool durable;
+	uint32_t unsynced; /* something was dropped since it was last written to the disk; atomic */
 	pthread_mutex_t lock;
 	struct slot *slots;
 	uint16_t *of_group; /* the engine's groups' records; atomic */
@@ -125,6 +127,7 @@ static void kill_record(struct zs_group_map *m, uint32_t i)
 	uint32_t group = m->slots[i].group;
 
 	zs_store_release(&record_at(m, i)->alive, 0u);
+	zs_store_release(&m->unsynced, 1u);
 	zs_store_release(&m->slots[i].group, (uint16_t)0);
 	zs_store_release(&m->of_group[group], (uint16_t)0);
 	m->slots[i].state = DEAD;
@@ -198,7 +201,7 @@ static bool read_records(struct zs_group_map *m, uint64_t tier)
 }
 
 int zs_group_map_open(const char *path, uint64_t tier, uint32_t zones, uint32_t capacity, struct zs_group_map **result,
-		      char *why, size_t why_size)
+		      bool durable, char *why, size_t why_size)
 {
 	struct zs_group_map *m = calloc(1, sizeof(*m));
 	int error = ZS_ENOMEM;
@@ -208,6 +211,7 @@ int zs_group_map_open(const char *path, uint64_t tier, uint32_t zones, uint32_t 
 	if (!m)
 		return error;
 	m->file = -1;
+	m->durable = durable;
 	m->capacity = capacity;
 	m->blocks = zones * capacity;
 	pthread_mutex_init(&m->lock, NULL);
@@ -400,6 +404,23 @@ void zs_group_map_drop_all(struct zs_group_map *m)
 			kill_record(m, i);
 	}
 	pthread_mutex_unlock(&m->lock);
+}
+
+int zs_group_map_sync(struct zs_group_map *m)
+{
+	int error = 0;
+
+	if (!m->durable || !zs_load_acquire(&m->unsynced))
+		return ZS_OK;
+	/* Who comes meanwhile waits for the same write. */
+	pthread_mutex_lock(&m->lock);
+	if (m->unsynced) {
+		error = fdatasync(m->file);
+		if (!error)
+			zs_store_release(&m->unsynced, 0u);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return error ? ZS_ESYS : ZS_OK;
 }
 
 /* ---- after drops ---- */

@@ -11,8 +11,8 @@
  * A number is its record, 1 to 65534, and how often that record was used, 45 bits together: a record may be used again
  * while blocks of its former lives are still there.
  *
- * THREADS. zs_group_map_of, _is_dead, _count, _drop and _drop_all may be called by any thread. The others belong to the
- * store's.
+ * THREADS. zs_group_map_of, _is_dead, _count, _drop, _drop_all and _sync may be called by any thread. The others belong
+ * to the store's.
  */
 #ifndef ZS_SERVER_TIER_GROUP_MAP_H
 #define ZS_SERVER_TIER_GROUP_MAP_H
@@ -32,8 +32,11 @@ struct zs_group_map;
  * ZS_ESYS, ZS_ECONFIG or ZS_ENOMEM and a sentence for the operator.
  */
 int zs_group_map_open(const char *path, uint64_t tier, uint32_t zones, uint32_t capacity, struct zs_group_map **map,
-		      char *why, size_t why_size);
+		      bool durable, char *why, size_t why_size);
 void zs_group_map_close(struct zs_group_map *map);
+
+/* Of a `durable` map: what was dropped is dropped on the disk, too. Any thread. ZS_OK or ZS_ESYS. */
+int zs_group_map_sync(struct zs_group_map *map);
 
 /* Makes the groups that are alive known to the engine; before rebuilding. ZS_OK, or ZS_ENOMEM or ZS_EGROUPS. */
 int zs_group_map_start(struct zs_group_map *map, struct zs_engine *engine, struct zs_thread *thread);

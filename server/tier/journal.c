@@ -17,7 +17,7 @@
 #include "common/error.h"
 
 #define PAGE 4096u
-#define VERSION 2u
+#define VERSION 3u
 #define BOOT_ID_SIZE 36
 
 /* Bytes of the tier for each byte of marks: enough for all objects of 100 bytes to die before their zones do. */
@@ -40,6 +40,8 @@ struct header {
 	uint64_t time_ms;
 	uint32_t buckets;
 	uint32_t clean;
+	uint32_t durable; /* it has been, ever since it was opened */
+	uint32_t unused;
 	char boot_id[BOOT_ID_SIZE];
 };
 
@@ -83,6 +85,10 @@ struct zs_journal {
 	pthread_mutex_t lock; /* of the chunks */
 	uint32_t *free;	      /* a stack */
 	uint32_t free_count;
+	bool durable;
+	uint64_t changes;	   /* marks made; atomic */
+	uint64_t synced;	   /* of these, on the disk; atomic */
+	pthread_mutex_t sync_lock; /* of who writes to the disk */
 };
 
 /* ---- sizes ---- */
@@ -345,7 +351,7 @@ static int open_existing(struct zs_journal *j, const char *path, const struct zs
 		return error;
 	if (header.clean)
 		j->state = ZS_JOURNAL_CLEAN;
-	else if (is_of_this_boot(&header))
+	else if (header.durable || is_of_this_boot(&header))
 		j->state = ZS_JOURNAL_CRASHED;
 	else
 		j->state = ZS_JOURNAL_COLD;
@@ -401,6 +407,7 @@ int zs_journal_open(const char *path, const struct zs_journal_options *options, 
 	}
 	j->file = -1;
 	pthread_mutex_init(&j->lock, NULL);
+	pthread_mutex_init(&j->sync_lock, NULL);
 	error = open_file(j, path, options, why, why_size);
 	if (!error) {
 		j->free = malloc((size_t)j->header->chunks * sizeof(*j->free));
@@ -417,8 +424,16 @@ int zs_journal_open(const char *path, const struct zs_journal_options *options, 
 	/* From here on a crash is one; and of this boot. */
 	j->header->clean = 0;
 	j->header->device = options->identity;
+	j->header->durable = 0;
+	j->durable = options->durable;
 	read_boot_id(j->header->boot_id);
-	if (msync(j->map, chunks_at(options->zones, options->capacity), MS_SYNC)) {
+	if (msync(j->map, options->durable ? j->size : chunks_at(options->zones, options->capacity), MS_SYNC) == 0) {
+		j->header->durable = options->durable;
+		error = msync(j->map, PAGE, MS_SYNC);
+	} else {
+		error = ZS_ESYS;
+	}
+	if (error) {
 		snprintf(why, why_size, "%s cannot be written: %s", path, strerror(errno));
 		zs_journal_close(j, false);
 		return ZS_ESYS;
@@ -439,6 +454,7 @@ void zs_journal_close(struct zs_journal *j, bool clean)
 	if (j->file >= 0)
 		close(j->file);
 	pthread_mutex_destroy(&j->lock);
+	pthread_mutex_destroy(&j->sync_lock);
 	free(j->free);
 	free(j);
 }
@@ -493,7 +509,7 @@ static uint64_t *committed_of(const struct zs_journal *j, uint32_t zone)
 	return j->committed + (size_t)zone * j->words;
 }
 
-/* The lock is held. Blocks cease to count before the epoch changes, and marks go after that. */
+/* The lock is held. Blocks cease to count before the epoch changes; marks are to go after that. */
 static void begin_epoch(struct zs_journal *j, uint32_t zone)
 {
 	uint64_t *committed = committed_of(j, zone);
@@ -502,15 +518,21 @@ static void begin_epoch(struct zs_journal *j, uint32_t zone)
 	for (uint32_t i = 0; i < j->words; i++)
 		zs_store(&committed[i], (uint64_t)0);
 	zs_store_release(&j->zones[zone].epoch, epoch + 1);
-	drop_chunks(j, zone, epoch);
 	j->zones[zone].deadline_ms = 0;
 }
 
-void zs_journal_begin_zone(struct zs_journal *j, uint32_t zone)
+int zs_journal_begin_zone(struct zs_journal *j, uint32_t zone)
 {
+	uint64_t epoch = j->zones[zone].epoch;
+	int error;
+
 	pthread_mutex_lock(&j->lock);
 	begin_epoch(j, zone);
+	/* Before the zone is reset and chunks of it are used again, so before the lock is gone. */
+	error = j->durable && msync(j->map, chunks_at(j->header->zones, j->header->capacity), MS_SYNC);
+	drop_chunks(j, zone, epoch);
 	pthread_mutex_unlock(&j->lock);
+	return error ? ZS_ESYS : ZS_OK;
 }
 
 void zs_journal_commit(struct zs_journal *j, uint32_t zone, uint32_t block, uint32_t blocks)
@@ -566,11 +588,11 @@ int zs_journal_forget_all(struct zs_journal *j)
 	int error;
 
 	pthread_mutex_lock(&j->lock);
-	for (uint32_t zone = 0; zone <= j->header->zones; zone++) {
-		if (zone < j->header->zones)
-			begin_epoch(j, zone);
-	}
+	for (uint32_t zone = 0; zone < j->header->zones; zone++)
+		begin_epoch(j, zone);
 	error = msync(j->map, chunks_at(j->header->zones, j->header->capacity), MS_SYNC);
+	for (uint32_t zone = 0; zone < j->header->zones; zone++)
+		drop_chunks(j, zone, j->zones[zone].epoch - 1);
 	pthread_mutex_unlock(&j->lock);
 	return error ? ZS_ESYS : ZS_OK;
 }
@@ -587,6 +609,7 @@ void zs_journal_mark(struct zs_journal *j, uint32_t zone, uint32_t block, uint64
 {
 	pthread_mutex_lock(&j->lock);
 	add_mark(j, zone, mark_of(block, hash));
+	zs_store_release(&j->changes, j->changes + 1);
 	pthread_mutex_unlock(&j->lock);
 }
 
@@ -594,7 +617,26 @@ void zs_journal_written(struct zs_journal *j, uint64_t hash)
 {
 	pthread_mutex_lock(&j->lock);
 	add_mark(j, j->header->zones, hash);
+	zs_store_release(&j->changes, j->changes + 1);
 	pthread_mutex_unlock(&j->lock);
+}
+
+int zs_journal_sync(struct zs_journal *j)
+{
+	uint64_t wanted = zs_load_acquire(&j->changes);
+	int error = 0;
+
+	if (!j->durable || zs_load_acquire(&j->synced) >= wanted)
+		return ZS_OK;
+	pthread_mutex_lock(&j->sync_lock);
+	if (zs_load_acquire(&j->synced) < wanted) {
+		wanted = zs_load_acquire(&j->changes);
+		error = fdatasync(j->file);
+		if (!error)
+			zs_store_release(&j->synced, wanted);
+	}
+	pthread_mutex_unlock(&j->sync_lock);
+	return error ? ZS_ESYS : ZS_OK;
 }
 
 static int compare(const void *a, const void *b)
@@ -654,6 +696,8 @@ void zs_journal_end_rebuild(struct zs_journal *j)
 	uint32_t zone = j->header->zones;
 	uint64_t epoch = j->zones[zone].epoch;
 
+	/* The marks that stand for what was written are to be there before that is forgotten. */
+	(void)zs_journal_sync(j);
 	pthread_mutex_lock(&j->lock);
 	zs_store_release(&j->zones[zone].epoch, epoch + 1);
 	drop_chunks(j, zone, epoch);

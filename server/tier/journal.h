@@ -12,9 +12,13 @@
  *     chunks       4 KB each: a zone's marks, chained
  *
  * CRASHES. After the process was killed, all of it is believed. After the host went down it is believed only if the
- * tier was closed properly before: then the journal begins anew, with another identity, and no block counts.
+ * tier was closed properly before, or the journal was kept `durable`; else it begins anew, with another identity, and
+ * no block counts. A durable journal is written to the disk (zs_journal_sync) before anybody learns of what a mark is
+ * about, before a block counts, and before a zone's chunks are used again. Pages that the system wrote in between do no
+ * harm: they have marks too many, or chains that end early where nobody was promised anything yet.
  *
- * THREADS. zs_journal_mark and zs_journal_written may be called by any thread. The others belong to the tier's.
+ * THREADS. zs_journal_mark, zs_journal_written and zs_journal_sync may be called by any thread. The others belong to
+ * the tier's.
  */
 #ifndef ZS_SERVER_TIER_JOURNAL_H
 #define ZS_SERVER_TIER_JOURNAL_H
@@ -30,6 +34,7 @@ struct zs_journal_options {
 	uint32_t capacity; /* blocks of a zone */
 	uint64_t identity; /* of the device; 0: not known */
 	bool format;	   /* begin anew, whatever is there */
+	bool durable;	   /* it is to be believed after the host went down, too */
 };
 
 /* Why a journal holds what it does. */
@@ -46,6 +51,12 @@ enum zs_journal_state {
  */
 int zs_journal_open(const char *path, const struct zs_journal_options *options, struct zs_journal **journal, char *why,
 		    size_t why_size);
+
+/*
+ * What was marked before this was called is on the disk when it returns, if the journal is durable; several threads
+ * share one write. ZS_OK or ZS_ESYS.
+ */
+int zs_journal_sync(struct zs_journal *journal);
 
 /* With `clean` everything is written to the disk, and said to be. */
 void zs_journal_close(struct zs_journal *journal, bool clean);
@@ -68,8 +79,8 @@ void zs_journal_set_time(struct zs_journal *journal, uint64_t ms);
 
 uint64_t zs_journal_epoch(const struct zs_journal *journal, uint32_t zone);
 
-/* Begins another epoch of a zone that is about to be reset: nothing in it counts any more. */
-void zs_journal_begin_zone(struct zs_journal *journal, uint32_t zone);
+/* Begins another epoch of a zone that is about to be reset: nothing in it counts any more. ZS_OK or ZS_ESYS. */
+int zs_journal_begin_zone(struct zs_journal *journal, uint32_t zone);
 
 /* The blocks count from now on. */
 void zs_journal_commit(struct zs_journal *journal, uint32_t zone, uint32_t block, uint32_t blocks);

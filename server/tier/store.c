@@ -61,6 +61,21 @@ void zs_store_note_error(struct zs_store *store, const char *what, uint32_t zone
 	pthread_mutex_unlock(&store->figures_lock);
 }
 
+void zs_store_journal_failed(struct zs_store *store)
+{
+	zs_log(ZS_LOG_ERROR, "the journal of the warm tier cannot be written to the disk",
+	       zs_log_text("error", strerror(errno)));
+	pthread_mutex_lock(&store->figures_lock);
+	store->figures.journal_errors++;
+	pthread_mutex_unlock(&store->figures_lock);
+}
+
+void zs_store_settle(struct zs_store *store)
+{
+	if (zs_journal_sync(store->journal) || zs_group_map_sync(store->groups))
+		zs_store_journal_failed(store);
+}
+
 void zs_store_submit(struct zs_store *store, struct zs_zone_request *request)
 {
 	/* Reads are bounded, and there is at most one append for a stream and one reset for a partition. */
@@ -121,8 +136,7 @@ static void hook_flush(void *context)
 
 	zs_group_map_drop_all(store->groups);
 	if (zs_journal_forget_all(store->journal))
-		zs_log(ZS_LOG_ERROR, "the journal of the warm tier cannot be written",
-		       zs_log_text("error", strerror(errno)));
+		zs_store_journal_failed(store);
 	for (uint32_t i = 0; i < store->geometry.zones; i++)
 		atomic_store(&store->zones[i].objects, 0);
 	zs_blocks_forget_all(store);

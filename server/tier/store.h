@@ -47,6 +47,12 @@ int zs_store_open(const struct zs_store_options *options, struct zs_store **stor
 /* Ends what is under way. `clean`: the next start finds all that was written. */
 void zs_store_close(struct zs_store *store, bool clean);
 
+/*
+ * To be called before replies to what was done are sent: where the journal is durable, what they say outlives the host.
+ * Any thread. May take a millisecond or more then.
+ */
+void zs_store_settle(struct zs_store *store);
+
 /* ---- calls ---- */
 
 /* Of worker `waiter`, below ZS_STORE_WAITERS_MAX. NULL if memory is out. */
@@ -107,6 +113,7 @@ struct zs_store_figures {
 	uint64_t append_errors;
 	uint64_t read_errors;
 	uint64_t reset_errors;
+	uint64_t journal_errors;
 	uint64_t marks_used; /* chunks of the journal */
 	uint64_t marks_room;
 	uint64_t budget_refusals; /* times at which the budget shut the door */

@@ -214,6 +214,9 @@ uint64_t zs_store_now_ms(const struct zs_store *store);
 /* Notes an error of the device, in the log and for INFO. */
 void zs_store_note_error(struct zs_store *store, const char *what, uint32_t zone, enum zs_zone_status status);
 
+/* The journal could not be written to the disk. Any thread. */
+void zs_store_journal_failed(struct zs_store *store);
+
 /* Submits a request; it fits, by the limits of each part. */
 void zs_store_submit(struct zs_store *store, struct zs_zone_request *request);
 

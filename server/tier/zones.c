@@ -253,7 +253,8 @@ static void give_up(struct zs_store *store, uint32_t p)
 		return; /* again with the next round */
 	atomic_store(&store->zones[zone].objects, 0);
 	zs_group_map_clear(store->groups, zone);
-	zs_journal_begin_zone(store->journal, zone);
+	if (zs_journal_begin_zone(store->journal, zone))
+		zs_store_journal_failed(store);
 	reset->request =
 	    (struct zs_zone_request){ .op = ZS_ZONE_RESET, .zone = zone, .context = zs_store_kind(ZS_STORE_RESETS) };
 	reset->under_way = true;
