@@ -40,11 +40,6 @@ uint32_t zs_warm_buckets(const struct zs_engine *engine, uint32_t part)
 
 /* ---- demotion ---- */
 
-bool zs_warm_is_open(const struct zs_engine *engine)
-{
-	return zs_load(&engine->parts[0].warm_open);
-}
-
 uint32_t zs_warm_waiting(const struct zs_engine *engine, uint32_t part)
 {
 	return zs_load(&engine->parts[part].outgoing.count);
@@ -144,6 +139,8 @@ static bool publish_one(struct zs_thread *thread, struct zs_part *part, uint32_t
 	struct zs_found found;
 	bool done;
 
+	if (!zs_slab_is_live(image, origin->image_slot))
+		return false; /* a newer version of the key is in the image */
 	zs_index_lock(part, origin->hash, &locked);
 	/* An entry in the overflow list stays one of memory. */
 	done = zs_index_find_slot(&locked, origin->id, origin->slot, &found) && found.bucket &&

@@ -66,9 +66,6 @@ uint32_t zs_warm_buckets(const struct zs_engine *engine, uint32_t part);
 
 /* ---- demotion; one thread at a time for a partition ---- */
 
-/* Whether the index has got its last size. */
-bool zs_warm_is_open(const struct zs_engine *engine);
-
 /* Slabs that wait to be taken. */
 uint32_t zs_warm_waiting(const struct zs_engine *engine, uint32_t part);
 

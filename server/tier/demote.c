@@ -328,6 +328,9 @@ static bool take_slabs(struct zs_store *store, uint32_t p)
 
 		if (!has_room(store, p) || !zs_warm_take(store->thread, p, &id))
 			return false;
+		/* Before a block counts: an index of another size could not keep entries after a restart. */
+		if (!zs_journal_buckets(store->journal))
+			zs_journal_set_buckets(store->journal, zs_warm_buckets(store->engine, p));
 		store->parts[p].pending[id] = 1;
 		zs_warm_objects(store->thread, p, id, take_object, &taking);
 		settle(store, p, id);

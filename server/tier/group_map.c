@@ -320,8 +320,8 @@ void zs_group_map_end(struct zs_group_map *m, uint64_t number)
 
 bool zs_group_map_is(const struct zs_group_map *m, uint64_t number, uint32_t group)
 {
-	/* While an image is under way its record is not used again. */
-	return record_of(number) == zs_load_acquire(&m->of_group[group]);
+	/* While an image is under way its record is not used again. A group may have no record yet. */
+	return group ? number && record_of(number) == zs_load_acquire(&m->of_group[group]) : !number;
 }
 
 bool zs_group_map_place(struct zs_group_map *m, uint32_t zone, uint32_t block, uint64_t number)

@@ -96,6 +96,17 @@ static bool take_mixed(struct zs_image *image, const struct zs_warm_object *obje
 	return true;
 }
 
+/* An older version of the key has died since it was added: in one block a key stands once. */
+static void remove_older(struct zs_image *image, uint64_t hash)
+{
+	struct zs_slab *slab = (struct zs_slab *)(void *)image->bytes;
+
+	for (uint32_t i = 0; i < image->used; i++) {
+		if (image->origins[i].hash == hash)
+			slab->live[i / 32] &= ~(1u << (i % 32));
+	}
+}
+
 bool zs_image_add(struct zs_image *image, const struct zs_warm_object *object)
 {
 	struct zs_slab *slab = (struct zs_slab *)(void *)image->bytes;
@@ -111,6 +122,7 @@ bool zs_image_add(struct zs_image *image, const struct zs_warm_object *object)
 		return false;
 	if (!zs_slab_extent(slab, image->identity, image->lifetime, slot, &extent))
 		assert(!"an object was added beside its image");
+	remove_older(image, object->hash);
 	memcpy(image->bytes + extent.key, object->key, object->key_size);
 	memcpy(image->bytes + extent.value, object->value, object->value_size);
 	if (zs_lifetime_unit(image->lifetime))

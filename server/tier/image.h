@@ -45,7 +45,8 @@ uint64_t zs_image_group(const struct zs_slab *image);
 /* Whether objects of this one's class belong into the image. Groups are not looked at. */
 bool zs_image_is_for(const struct zs_image *image, const struct zs_warm_object *object);
 
-/* Adds an object. False if it does not fit: no slot, no bytes, or a deadline too far from the others. */
+/* Adds an object; an older version of its key is taken out. False if it does not fit: no slot, no bytes, or a deadline
+ * too far from the others. */
 bool zs_image_add(struct zs_image *image, const struct zs_warm_object *object);
 
 /* Whether no further object of the usual size will fit. */

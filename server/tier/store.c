@@ -198,8 +198,6 @@ static void check(struct zs_store *store)
 	store->checked_ms = now;
 	refill_budget(store, now);
 	zs_journal_set_time(store->journal, now + TIME_AHEAD_MS);
-	if (!zs_journal_buckets(store->journal) && zs_warm_is_open(store->engine))
-		zs_journal_set_buckets(store->journal, zs_warm_buckets(store->engine, 0));
 	for (uint32_t p = 0; p < store->part_count; p++)
 		zs_warm_admit(store->engine, p, may_admit(store, p));
 }
