@@ -57,13 +57,15 @@ void zs_warm_remove(struct zs_thread *thread, struct zs_locked *locked, const st
 void zs_warm_replace(struct zs_thread *thread, struct zs_locked *locked, const struct zs_found *found, uint32_t id,
 		     uint32_t slot);
 
-/* Tells the tier of a write, while it is being read after a crash. */
-static inline void zs_warm_note_write(const struct zs_thread *thread, uint64_t hash)
+/* Tells the tier of a write, while it is being read after a crash; false: it is not. */
+static inline bool zs_warm_note_write(const struct zs_thread *thread, uint64_t hash)
 {
 	const struct zs_engine *engine = thread->engine;
 
-	if (__builtin_expect(zs_load(&engine->warm_rebuilding), 0))
-		engine->warm.written(engine->warm.context, hash);
+	if (__builtin_expect(!zs_load(&engine->warm_rebuilding), 1))
+		return false;
+	engine->warm.written(engine->warm.context, hash);
+	return true;
 }
 
 #endif

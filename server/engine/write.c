@@ -141,6 +141,7 @@ size_t zs_set_batch(struct zs_thread *thread, const struct zs_set *sets, size_t 
 
 int zs_delete(struct zs_thread *thread, const void *key, size_t key_size, struct zs_previous *previous)
 {
+	bool noted = false;
 	struct zs_change c;
 
 	zs_change_begin(&c, thread, key, key_size);
@@ -149,7 +150,11 @@ int zs_delete(struct zs_thread *thread, const void *key, size_t key_size, struct
 			return ZS_EWARM;
 		zs_change_previous(&c, previous);
 		if (!zs_change_has_present(&c)) {
-			zs_warm_note_write(thread, c.hash);
+			/* It may have been found on flash since we looked; from the note on it cannot be. */
+			if (!noted && zs_warm_note_write(thread, c.hash)) {
+				noted = true;
+				continue;
+			}
 			return ZS_ENOTFOUND;
 		}
 		if (zs_change_erase(&c) == ZS_OK) {

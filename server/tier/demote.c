@@ -419,11 +419,12 @@ static uint32_t publish(struct zs_store *store, const struct zs_batch *batch)
 	zs_journal_set_deadline(store->journal, zone, deadline);
 	store->zones[zone].deadline_ms = deadline;
 	/* Those that turn out to be dead are taken off again. */
-	atomic_fetch_add(&store->zones[zone].objects, batch->first[batch->count]);
 	for (uint32_t i = 0; i < batch->count; i++) {
+		uint32_t objects = zs_image_count(batch->data + (size_t)i * ZS_ZONE_BLOCK_SIZE);
+
+		atomic_fetch_add(&store->zones[zone].objects, objects);
 		if (batch->groups[i] && zs_group_map_place(store->groups, zone, first + i, batch->groups[i]))
-			zs_group_map_count(store->groups, zone, first + i,
-					   (int32_t)(batch->first[i + 1] - batch->first[i]));
+			zs_group_map_count(store->groups, zone, first + i, (int32_t)objects);
 	}
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const uint8_t *image = batch->data + (size_t)i * ZS_ZONE_BLOCK_SIZE;
@@ -432,8 +433,8 @@ static uint32_t publish(struct zs_store *store, const struct zs_batch *batch)
 					     (const struct zs_slab *)(const void *)image,
 					     batch->origins + batch->first[i], batch->first[i + 1] - batch->first[i]);
 	}
-	/* Marks of what died meanwhile are to be there before the blocks count. */
-	if (zs_journal_sync(store->journal)) {
+	/* Marks of what died meanwhile, and the numbers of groups, are to be there before the blocks count. */
+	if (zs_group_map_sync(store->groups) || zs_journal_sync(store->journal)) {
 		zs_store_journal_failed(store);
 		return published; /* they do not */
 	}

@@ -289,6 +289,8 @@ static uint32_t make_record(struct zs_group_map *m, struct zs_thread *thread, ui
 	memcpy(record->name, name, size);
 	zs_store_release(&record->lives, record->lives + 1);
 	zs_store_release(&record->alive, 1u);
+	/* After a power cut its number must not be given again. */
+	zs_store_release(&m->unsynced, 1u);
 	live(m, i, group);
 	return i;
 }

@@ -50,6 +50,16 @@ uint64_t zs_image_group(const struct zs_slab *image)
 	return zs_identity_generation(image->identity) | image->lifetime >> LIFETIME_BITS << GROUP_LOW_BITS;
 }
 
+uint32_t zs_image_count(const uint8_t *bytes)
+{
+	const struct zs_slab *slab = (const struct zs_slab *)(const void *)bytes;
+	uint32_t objects = 0;
+
+	for (uint32_t w = 0; w < zs_live_words(zs_identity_slots(slab->identity)); w++)
+		objects += (uint32_t)__builtin_popcount(slab->live[w]);
+	return objects;
+}
+
 bool zs_image_is_for(const struct zs_image *image, const struct zs_warm_object *object)
 {
 	if (class_of_lifetime(image->lifetime) != class_of_lifetime(object->lifetime))

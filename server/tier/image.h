@@ -42,6 +42,9 @@ void zs_image_begin(struct zs_image *image, uint8_t *bytes, const struct zs_warm
 /* The number of the group of an image; 0: none. */
 uint64_t zs_image_group(const struct zs_slab *image);
 
+/* How many objects there are in an image. */
+uint32_t zs_image_count(const uint8_t *bytes);
+
 /* Whether objects of this one's class belong into the image. Groups are not looked at. */
 bool zs_image_is_for(const struct zs_image *image, const struct zs_warm_object *object);
 

@@ -133,8 +133,8 @@ static void check_value(const struct zs_cache *cache, uint32_t key, const struct
 	value_of(key, version, wanted);
 	assert_memory_equal(view->data, wanted, VALUE_SIZE);
 	if (version == NO_VERSION || (version != acknowledged && version != under_way))
-		fail_msg("key %" PRIu32 " has version %" PRIu32 "; acknowledged was %" PRIu32 ", under way %" PRIu32, key,
-			 version, acknowledged, under_way);
+		fail_msg("key %" PRIu32 " has version %" PRIu32 "; acknowledged was %" PRIu32 ", under way %" PRIu32,
+			 key, version, acknowledged, under_way);
 }
 
 /* ---- a worker ---- */
@@ -205,11 +205,12 @@ static void set(struct worker *w, uint32_t key)
 		set.group_size = (size_t)snprintf(name, sizeof(name), "group:%" PRIu32, group);
 	}
 	atomic_store(&model->under_way[key], version);
-	atomic_store(&model->group[key], group);
+	atomic_store(&model->group_under_way[key], group);
 	while ((result = zs_set(w->thread, &set, NULL)) == ZS_EWARM || result == ZS_EAGAIN)
 		wait_for(w, result);
 	assert_int_equal(result, ZS_OK);
 	acknowledge(w);
+	atomic_store(&model->group[key], group);
 	atomic_store(&model->acknowledged[key], version);
 }
 
@@ -282,11 +283,6 @@ static void one_operation(struct worker *w)
 	pthread_rwlock_unlock(&w->cache->lock);
 }
 
-static bool is_of(const struct zs_cache_model *model, uint32_t key, uint32_t group)
-{
-	return !group || model->group[key] == group;
-}
-
 /* Ends a group, or with 0 everything. */
 static void end_many(struct worker *w, uint32_t group)
 {
@@ -303,10 +299,10 @@ static void end_many(struct worker *w, uint32_t group)
 		zs_flush(w->thread);
 	acknowledge(w);
 	for (uint32_t key = 0; key < KEYS; key++) {
-		if (!is_of(model, key, group))
-			continue;
-		atomic_store(&model->acknowledged[key], NO_VERSION);
-		atomic_store(&model->under_way[key], NO_VERSION);
+		if (!group || model->group[key] == group)
+			atomic_store(&model->acknowledged[key], NO_VERSION);
+		if (!group || model->group_under_way[key] == group)
+			atomic_store(&model->under_way[key], NO_VERSION);
 	}
 	pthread_rwlock_unlock(&w->cache->lock);
 }

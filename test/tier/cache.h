@@ -1,6 +1,6 @@
 /*
- * A small cache with a warm tier for tests: engine, device of files, journal and store, in a folder; and a model of what
- * may be in it, in memory that a killed process leaves behind.
+ * A small cache with a warm tier for tests: engine, device of files, journal and store, in a folder; and a model of
+ * what may be in it, in memory that a killed process leaves behind.
  *
  * A key's value says its key and version. The model knows of each key the version that was acknowledged last, and one
  * that was under way when its process ended. Anything else that is found is stale.
@@ -25,7 +25,8 @@ struct zs_cache_model {
 	uint32_t next_version;
 	_Atomic uint32_t acknowledged[KEYS];
 	_Atomic uint32_t under_way[KEYS]; /* the same as acknowledged, if nothing is */
-	_Atomic uint32_t group[KEYS];	  /* of the last SET, under way or not; 0: none */
+	_Atomic uint32_t group[KEYS];	  /* of the acknowledged version; 0: none */
+	_Atomic uint32_t group_under_way[KEYS];
 	_Atomic uint64_t operations;
 	_Atomic uint64_t warm_objects; /* as of lately */
 };
