@@ -26,11 +26,13 @@ double zs_figure(const char *text, const char *name)
 void zs_figure_text(const char *text, const char *name, char *value, size_t size)
 {
 	const char *found = find(text, name);
-	size_t length = found ? strcspn(found, "\r\n") : 0;
+	size_t length = 0;
 
+	if (found)
+		length = strcspn(found, "\r\n");
 	if (length >= size)
 		length = size - 1;
-	if (length)
+	if (found)
 		memcpy(value, found, length);
 	value[length] = 0;
 }

@@ -131,6 +131,7 @@ static uint32_t batch_limit(const struct zs_store *store, uint32_t zone)
 static void append(struct zs_store *store, struct zs_batch *batch, uint32_t zone, uint32_t count)
 {
 	uint32_t first = store->zones[zone].written;
+	uint64_t bytes = (uint64_t)count * ZS_ZONE_BLOCK_SIZE;
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct zs_image_place place = zs_store_place(store, zone, first + i);
@@ -148,8 +149,7 @@ static void append(struct zs_store *store, struct zs_batch *batch, uint32_t zone
 	batch->under_way = true;
 	batch->epoch = zs_journal_epoch(store->journal, zone);
 	store->zones[zone].appending = true;
-	store->budget -=
-	    store->budget < (uint64_t)count * ZS_ZONE_BLOCK_SIZE ? store->budget : (uint64_t)count * ZS_ZONE_BLOCK_SIZE;
+	zs_store(&store->budget, store->budget < bytes ? 0 : store->budget - bytes);
 	zs_store_submit(store, &batch->request);
 }
 

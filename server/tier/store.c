@@ -167,13 +167,13 @@ static void refill_budget(struct zs_store *store, uint64_t now)
 	uint64_t add = (uint64_t)((double)store->options.daily_bytes * (double)(now - store->budget_ms) / 86400000.0);
 
 	if (!store->options.daily_bytes) {
-		store->budget = UINT64_MAX;
+		zs_store(&store->budget, UINT64_MAX);
 		return;
 	}
 	if (!add)
 		return;
 	store->budget_ms = now;
-	store->budget = store->budget + add < hourly ? store->budget + add : hourly;
+	zs_store(&store->budget, store->budget + add < hourly ? store->budget + add : hourly);
 }
 
 static bool may_admit(struct zs_store *store, uint32_t p)

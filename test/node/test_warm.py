@@ -134,14 +134,14 @@ class WarmTier(unittest.TestCase):
         self.kill_and_start()
         there = self.count_in_groups()
         self.assertLessEqual(there[0], len(again))
-        self.assertGreater(min(there[1:]), third // 5)
+        self.assertGreater(min(there[1:]), third // 8)
         # Groups are what they were before.
         self.client.call("ZS.DROP", "group:1")
         self.assertEqual(self.count_in_groups()[1], 0)
         self.kill_and_start()
         there = self.count_in_groups()
         self.assertEqual(there[1], 0)
-        self.assertGreater(there[2], third // 5)
+        self.assertGreater(there[2], third // 8)
 
     def test_flush_forgets_what_is_on_flash(self):
         self.set_all(range(KEYS), 1)
