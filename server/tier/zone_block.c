@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "common/error.h"
-#include "common/hash.h"
 #include "server/tier/zone_disk.h"
 
 /* The kernel counts in these, whatever the disk's blocks are. */
@@ -242,29 +241,15 @@ static uint64_t queue_number(int fd, const char *name)
 	return number;
 }
 
-/* Of the name that the disk has in the whole world; 0: it has none. */
 static uint64_t identity_of(int fd)
 {
-	static const char *const places[] = { "wwid", "device/wwid" };
-	char path[128];
-	char name[256];
 	struct stat status;
-	size_t size = 0;
+	char folder[64];
 
 	if (fstat(fd, &status))
 		return 0;
-	for (unsigned i = 0; i < 2 && !size; i++) {
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(status.st_rdev), minor(status.st_rdev),
-			 places[i]);
-		file = fopen(path, "re");
-		if (!file)
-			continue;
-		size = fread(name, 1, sizeof(name), file);
-		fclose(file);
-	}
-	return size ? XXH3_64bits(name, size) : 0;
+	snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(status.st_rdev), minor(status.st_rdev));
+	return zs_zone_disk_identity(folder);
 }
 
 /* All zones have to be alike, and to be written from their beginning. */
@@ -329,11 +314,8 @@ int zs_zone_block_open(const char *path, uint64_t size, struct zs_zone_device **
 	int error;
 
 	*device = NULL;
-	if (fd < 0) {
-		snprintf(why, why_size, errno == EBUSY ? "%s is in use (%s)" : "%s cannot be opened: %s", path,
-			 strerror(errno));
-		return ZS_ECONFIG;
-	}
+	if (fd < 0)
+		return zs_zone_disk_cannot_open(path, why, why_size);
 	error = learn(path, fd, &facts, why, why_size);
 	if (error) {
 		close(fd);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/error.h"
+#include "common/hash.h"
 
 /* Fewer zones would leave no room to write while others are read. */
 #define ZONES_MIN 4u
@@ -106,6 +107,8 @@ static void free_disk(struct zs_zone_disk *d)
 {
 	for (uint32_t i = 0; d->locks && i < d->device.geometry.zones; i++)
 		pthread_mutex_destroy(&d->locks[i]);
+	if (d->claim >= 0)
+		close(d->claim);
 	close(d->fd);
 	zs_zone_device_free(&d->device);
 	free(d->locks);
@@ -190,6 +193,37 @@ static int make_device(struct zs_zone_disk *d, const struct zs_zone_geometry *ge
 	return zs_zone_pool_open(&d->pool, perform, d);
 }
 
+int zs_zone_disk_cannot_open(const char *path, char *why, size_t why_size)
+{
+	if (errno == EBUSY)
+		snprintf(why, why_size, "%s is in use: somebody has mounted it or has it open for himself", path);
+	else if (errno == EACCES || errno == EPERM)
+		snprintf(why, why_size, "%s: this user is not permitted to read and write it", path);
+	else
+		snprintf(why, why_size, "%s cannot be opened: %s", path, strerror(errno));
+	return ZS_ECONFIG;
+}
+
+uint64_t zs_zone_disk_identity(const char *folder)
+{
+	static const char *const places[] = { "wwid", "device/wwid" };
+	char path[256];
+	char name[256];
+	size_t size = 0;
+
+	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]) && !size; i++) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "%s/%s", folder, places[i]);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		size = fread(name, 1, sizeof(name), file);
+		fclose(file);
+	}
+	return size ? XXH3_64bits(name, size) : 0;
+}
+
 bool zs_zone_disk_is(const char *path)
 {
 	struct stat status;
@@ -225,6 +259,7 @@ int zs_zone_disk_open(const char *path, int fd, uint32_t namespace, const struct
 		return error ? error : ZS_ENOMEM;
 	}
 	d->fd = fd;
+	d->claim = -1;
 	d->namespace = namespace;
 	d->driver = driver;
 	d->zone_blocks = facts->zone_blocks;

@@ -34,7 +34,8 @@ struct zs_zone_disk {
 	struct zs_zone_pool pool;
 	int fd;
 	uint32_t namespace;	/* of NVMe */
-	uint32_t piece;		/* most blocks of one write; of block devices */
+	int claim;		/* what keeps others off beside `fd`; -1: nothing. Closed with it */
+	uint32_t piece;		/* most blocks of one command */
 	uint64_t zone_blocks;	/* from the beginning of a zone to that of the next */
 	pthread_mutex_t *locks; /* of each zone */
 	uint32_t *written;	/* of each zone, for drivers that have to know; under its lock */
@@ -48,7 +49,7 @@ struct zs_zone_disk_facts {
 	uint64_t open_max; /* 0: no limit */
 	uint64_t active_max;
 	uint32_t block_size;
-	uint32_t piece;	   /* blocks that the kernel writes at once; 0: not known */
+	uint32_t piece;	   /* most blocks of one command; 0: not known */
 	uint64_t identity; /* as in zs_zone_geometry */
 };
 
@@ -59,6 +60,12 @@ struct zs_zone_disk_facts {
 int zs_zone_disk_open(const char *path, int fd, uint32_t namespace, const struct zs_zone_driver *driver,
 		      const struct zs_zone_disk_facts *facts, uint64_t size, struct zs_zone_device **device, char *why,
 		      size_t why_size);
+
+/* Says why open failed (errno). Returns ZS_ECONFIG. */
+int zs_zone_disk_cannot_open(const char *path, char *why, size_t why_size);
+
+/* Of the name in the whole world that the kernel tells in a disk's folder below /sys; 0: none. */
+uint64_t zs_zone_disk_identity(const char *folder);
 
 /* Whether `path` is a device, and not a folder of files. */
 bool zs_zone_disk_is(const char *path);
