@@ -21,8 +21,6 @@ ZONE_SIZE = 16 * MEGABYTE
 ZONE_CAPACITY = 12 * MEGABYTE
 ZONES_OPEN = 6
 ZONES_ACTIVE = 8
-# The largest append, as 2^n times 4 KB: 128 KB, half of what a transfer may have otherwise.
-ZONE_APPEND_LIMIT = 5
 BLOCK_SIZE = 4096
 
 
@@ -151,7 +149,7 @@ class Guest:
                            f"host_mtu={self.settings.mtu}"]
 
     def disk_arguments(self):
-        return ["-device", f"nvme,id=controller,serial=zns{self.number},zoned.zasl={ZONE_APPEND_LIMIT}",
+        return ["-device", f"nvme,id=controller,serial=zns{self.number},zoned.zasl={self.settings.zasl}",
                 # Nothing survives the run anyway, so the host need not write it out.
                 "-drive", f"file={quote(self.path('zns'))},if=none,id=zns,format=raw,cache=unsafe",
                 "-device", f"nvme-ns,drive=zns,bus=controller,zoned=true,zoned.zone_size={ZONE_SIZE},"

@@ -216,7 +216,7 @@ static enum zs_zone_status flush(struct zs_zone_disk *d)
 	return fsync(d->fd) ? ZS_ZONE_BROKEN : ZS_ZONE_DONE;
 }
 
-static const struct zs_zone_driver driver = { append, read_blocks, manage, flush, report };
+static const struct zs_zone_driver driver = { append, read_blocks, manage, flush, report, NULL, NULL };
 
 /* ---- opening ---- */
 

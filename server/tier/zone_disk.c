@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/nvme_ioctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -73,7 +75,13 @@ static void perform(void *context, struct zs_zone_request *request)
 
 static void begin(struct zs_zone_device *device, struct zs_zone_request *request)
 {
-	zs_zone_pool_put(&self(device)->pool, request);
+	struct zs_zone_disk *d = self(device);
+	struct nvme_uring_cmd command;
+
+	if (d->has_ring && d->driver->command(d, request, &command))
+		zs_zone_ring_put(&d->ring, d->fd, &command, request);
+	else
+		zs_zone_pool_put(&d->pool, request);
 }
 
 static void end(struct zs_zone_device *device, struct zs_zone_request *request)
@@ -83,7 +91,15 @@ static void end(struct zs_zone_device *device, struct zs_zone_request *request)
 
 static unsigned reap(struct zs_zone_device *device, struct zs_zone_request **done, unsigned max)
 {
-	return zs_zone_pool_take(&self(device)->pool, done, max);
+	struct zs_zone_disk *d = self(device);
+	struct zs_zone_ring_end end;
+	unsigned count = 0;
+
+	while (d->has_ring && count < max && zs_zone_ring_take(&d->ring, &end)) {
+		d->driver->ended(d, &end);
+		done[count++] = end.request;
+	}
+	return count + zs_zone_pool_take(&d->pool, done + count, max - count);
 }
 
 static int report(struct zs_zone_device *device, uint32_t first, uint32_t count, struct zs_zone *zones)
@@ -100,7 +116,9 @@ static int report(struct zs_zone_device *device, uint32_t first, uint32_t count,
 
 static int descriptor(const struct zs_zone_device *device)
 {
-	return ((const struct zs_zone_disk *)device)->pool.fd;
+	const struct zs_zone_disk *d = (const struct zs_zone_disk *)device;
+
+	return d->has_ring ? d->ready : d->pool.fd;
 }
 
 static void free_disk(struct zs_zone_disk *d)
@@ -118,8 +136,14 @@ static void free_disk(struct zs_zone_disk *d)
 
 static void close_disk(struct zs_zone_device *device)
 {
-	zs_zone_pool_close(&self(device)->pool);
-	free_disk(self(device));
+	struct zs_zone_disk *d = self(device);
+
+	if (d->has_ring) {
+		zs_zone_ring_close(&d->ring);
+		close(d->ready);
+	}
+	zs_zone_pool_close(&d->pool);
+	free_disk(d);
 }
 
 static const struct zs_zone_ops disk_ops = { begin, end, reap, report, descriptor, close_disk };
@@ -163,6 +187,30 @@ static struct zs_zone_geometry geometry_of(const struct zs_zone_disk_facts *f, u
 	if (g.active_max < g.open_max)
 		g.open_max = g.active_max;
 	return g;
+}
+
+/* A descriptor that is readable while one of the two is; below 0: there is none. */
+static int either(int first, int second)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, first, &event) == 0 && epoll_ctl(fd, EPOLL_CTL_ADD, second, &event) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+void zs_zone_disk_use_ring(struct zs_zone_disk *d)
+{
+	if (zs_zone_ring_open(&d->ring))
+		return;
+	d->ready = either(d->pool.fd, zs_zone_ring_fd(&d->ring));
+	d->has_ring = d->ready >= 0;
+	if (!d->has_ring)
+		zs_zone_ring_close(&d->ring);
 }
 
 /* Where the zones' write pointers are. */

@@ -1,12 +1,13 @@
 /*
  * What zoned disks have in common, whether they are spoken to as block devices (zone_block.c) or in NVMe's own commands
- * (zone_nvme.c): a pool of threads that do one command each and wait for it, and how a disk is opened.
+ * (zone_nvme.c): a pool of threads that do one command each and wait for it, a ring beside it for what the driver can
+ * give the kernel without waiting, and how a disk is opened.
  *
  * A zone's number is its place on the disk. Disks with zones that can be written anywhere (conventional ones), of
  * several capacities, or with blocks of other than 4096 bytes are refused.
  *
  * THREADS. As in zone_device.h. A driver's functions are called by several threads at once, but never two of them
- * for one zone at a time, `read` excepted.
+ * for one zone at a time, `read` excepted. `command` and `ended` are called by the device's own thread.
  */
 #ifndef ZS_SERVER_TIER_ZONE_DISK_H
 #define ZS_SERVER_TIER_ZONE_DISK_H
@@ -15,6 +16,7 @@
 
 #include "server/tier/zone_internal.h"
 #include "server/tier/zone_pool.h"
+#include "server/tier/zone_ring.h"
 
 struct zs_zone_disk;
 
@@ -26,12 +28,20 @@ struct zs_zone_driver {
 	enum zs_zone_status (*flush)(struct zs_zone_disk *disk);
 	/* ZS_OK or ZS_ESYS. */
 	int (*report)(struct zs_zone_disk *disk, uint32_t first, uint32_t count, struct zs_zone *zones);
+	/* The command for a request. False: it goes to a thread. May be NULL. */
+	bool (*command)(struct zs_zone_disk *disk, const struct zs_zone_request *request,
+			struct nvme_uring_cmd *command);
+	/* What became of it; sets the request's status. */
+	void (*ended)(struct zs_zone_disk *disk, const struct zs_zone_ring_end *end);
 };
 
 struct zs_zone_disk {
 	struct zs_zone_device device; /* the first member */
 	const struct zs_zone_driver *driver;
 	struct zs_zone_pool pool;
+	struct zs_zone_ring ring;
+	bool has_ring;
+	int ready; /* readable when the pool or the ring has something; of disks with a ring */
 	int fd;
 	uint32_t namespace;	/* of NVMe */
 	int claim;		/* what keeps others off beside `fd`; -1: nothing. Closed with it */
@@ -60,6 +70,9 @@ struct zs_zone_disk_facts {
 int zs_zone_disk_open(const char *path, int fd, uint32_t namespace, const struct zs_zone_driver *driver,
 		      const struct zs_zone_disk_facts *facts, uint64_t size, struct zs_zone_device **device, char *why,
 		      size_t why_size);
+
+/* Sends what the driver has a command for through io_uring, if the kernel lets us. Nothing has been begun yet. */
+void zs_zone_disk_use_ring(struct zs_zone_disk *disk);
 
 /* Says why open failed (errno). Returns ZS_ECONFIG. */
 int zs_zone_disk_cannot_open(const char *path, char *why, size_t why_size);

@@ -1,6 +1,7 @@
 /*
  * Zoned NVMe namespaces in NVMe's own commands, through the generic device: appends say where they went, and errors are
- * the disk's.
+ * the disk's. Appends and reads go through io_uring; with kernels that have no such commands, and if one is larger
+ * than what the disk takes at once, through the threads. Never are two commands linked: those fail at random.
  *
  * Sources: NVM Express Zoned Namespace Command Set 1.1; libnvme for the commands' layout.
  */
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libnvme.h>
+#include <linux/nvme_ioctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +122,18 @@ static int report(struct zs_zone_disk *d, uint32_t first, uint32_t count, struct
 
 /* ---- requests ---- */
 
+/* In the zone, from what the disk says of an append. */
+static enum zs_zone_status place_of(const struct zs_zone_disk *d, uint32_t zone, uint32_t blocks, uint64_t said,
+				    uint32_t *block)
+{
+	uint64_t start = start_of(d, zone);
+
+	if (said < start || said - start > d->device.geometry.capacity - blocks)
+		return ZS_ZONE_BROKEN; /* it says that it wrote elsewhere */
+	*block = (uint32_t)(said - start);
+	return ZS_ZONE_DONE;
+}
+
 /* One command; *block is where the blocks are. */
 static enum zs_zone_status append_piece(struct zs_zone_disk *d, uint32_t zone, void *data, uint32_t blocks,
 					uint32_t *block)
@@ -140,10 +154,7 @@ static enum zs_zone_status append_piece(struct zs_zone_disk *d, uint32_t zone, v
 
 	if (status != ZS_ZONE_DONE)
 		return status;
-	if (result < args.zslba || result - args.zslba > d->device.geometry.capacity - blocks)
-		return ZS_ZONE_BROKEN; /* it says that it wrote elsewhere */
-	*block = (uint32_t)(result - args.zslba);
-	return ZS_ZONE_DONE;
+	return place_of(d, zone, blocks, result, block);
 }
 
 static uint8_t *data_at(const struct zs_zone_request *request, uint32_t block)
@@ -238,7 +249,44 @@ static enum zs_zone_status flush(struct zs_zone_disk *d)
 	return status_of(nvme_flush(d->fd, d->namespace));
 }
 
-static const struct zs_zone_driver driver = { append, read_blocks, manage, flush, report };
+/* ---- through the ring ---- */
+
+static bool command_for(struct zs_zone_disk *d, const struct zs_zone_request *request, struct nvme_uring_cmd *command)
+{
+	bool appends = request->op == ZS_ZONE_APPEND;
+	uint64_t start = start_of(d, request->zone) + (appends ? 0 : request->block);
+
+	if ((!appends && request->op != ZS_ZONE_READ) || request->blocks > d->piece)
+		return false;
+	/* Appends in pieces need the zone for themselves, so here all take their turn, in the threads. */
+	if (appends && d->piece < ZS_ZONE_APPEND_BLOCKS_MAX)
+		return false;
+	*command = (struct nvme_uring_cmd){
+		.opcode = appends ? nvme_zns_cmd_append : nvme_cmd_read,
+		.nsid = d->namespace,
+		.addr = (uintptr_t)request->data,
+		.data_len = request->blocks * ZS_ZONE_BLOCK_SIZE,
+		.cdw10 = (uint32_t)start,
+		.cdw11 = (uint32_t)(start >> 32),
+		.cdw12 = request->blocks - 1,
+		.timeout_ms = TIMEOUT_MS,
+	};
+	return true;
+}
+
+static void ended(struct zs_zone_disk *d, const struct zs_zone_ring_end *end)
+{
+	struct zs_zone_request *request = end->request;
+
+	request->status = status_of(end->result);
+	/* Once begun a request is not invalid; zs_zone_reap goes by that. */
+	if (request->status == ZS_ZONE_INVALID)
+		request->status = ZS_ZONE_BROKEN;
+	if (request->op == ZS_ZONE_APPEND && request->status == ZS_ZONE_DONE)
+		request->status = place_of(d, request->zone, request->blocks, end->value, &request->block);
+}
+
+static const struct zs_zone_driver driver = { append, read_blocks, manage, flush, report, command_for, ended };
 
 /* ---- opening ---- */
 
@@ -340,6 +388,7 @@ static int learn(const char *path, int fd, uint32_t *namespace, struct zs_zone_d
 int zs_zone_nvme_open(const char *path, uint64_t size, struct zs_zone_device **device, char *why, size_t why_size)
 {
 	struct zs_zone_disk_facts facts;
+	struct zs_zone_disk *disk;
 	uint32_t namespace;
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 	int claim = -1;
@@ -356,9 +405,13 @@ int zs_zone_nvme_open(const char *path, uint64_t size, struct zs_zone_device **d
 		return error;
 	}
 	error = zs_zone_disk_open(path, fd, namespace, &driver, &facts, size, device, why, why_size);
-	if (!error)
-		((struct zs_zone_disk *)*device)->claim = claim;
-	else if (claim >= 0)
-		close(claim);
-	return error;
+	if (error) {
+		if (claim >= 0)
+			close(claim);
+		return error;
+	}
+	disk = (struct zs_zone_disk *)*device;
+	disk->claim = claim;
+	zs_zone_disk_use_ring(disk);
+	return ZS_OK;
 }
