@@ -149,6 +149,16 @@ static enum zs_zone_status write_at_pointer(struct zs_zone_disk *d, const struct
 	return ZS_ZONE_DONE;
 }
 
+/* Of a zone that can only be read nobody knows how much was written to it, so it counts as full. */
+static enum zs_zone_status why_full(struct zs_zone_disk *d, uint32_t zone)
+{
+	struct zs_zone found;
+
+	if (report(d, zone, 1, &found) == ZS_OK && found.state == ZS_ZONE_READ_ONLY)
+		return ZS_ZONE_IS_READ_ONLY;
+	return ZS_ZONE_IS_FULL;
+}
+
 static enum zs_zone_status append(struct zs_zone_disk *d, struct zs_zone_request *request)
 {
 	uint32_t *written = &d->written[request->zone];
@@ -157,7 +167,7 @@ static enum zs_zone_status append(struct zs_zone_disk *d, struct zs_zone_request
 	struct zs_zone found;
 
 	if (request->blocks > d->device.geometry.capacity - *written)
-		return ZS_ZONE_IS_FULL;
+		return why_full(d, request->zone);
 	if (!*written && would_be_too_many(d))
 		return ZS_ZONE_TOO_MANY_ACTIVE;
 	status = write_at_pointer(d, request);

@@ -34,9 +34,20 @@ static enum zs_zone_status close_zone(struct zs_zone_disk *d, uint32_t zone)
 
 	if (d->driver->report(d, zone, 1, &found))
 		return ZS_ZONE_BROKEN;
-	if (found.state != ZS_ZONE_OPEN)
-		return found.state == ZS_ZONE_CLOSED ? ZS_ZONE_DONE : ZS_ZONE_INVALID;
-	return d->driver->manage(d, zone, ZS_ZONE_CLOSE);
+	switch (found.state) {
+	case ZS_ZONE_OPEN:
+		return d->driver->manage(d, zone, ZS_ZONE_CLOSE);
+	case ZS_ZONE_CLOSED:
+		return ZS_ZONE_DONE;
+	case ZS_ZONE_FULL:
+		return ZS_ZONE_IS_FULL;
+	case ZS_ZONE_READ_ONLY:
+		return ZS_ZONE_IS_READ_ONLY;
+	case ZS_ZONE_OFFLINE:
+		return ZS_ZONE_IS_OFFLINE;
+	default:
+		return ZS_ZONE_INVALID; /* nothing to close */
+	}
 }
 
 static enum zs_zone_status change(struct zs_zone_disk *d, struct zs_zone_request *request)
