@@ -83,8 +83,14 @@ static int open_device(struct zs_warm_tier *tier, const char *path, uint64_t siz
 {
 	struct zs_zone_file_options options;
 
-	if (zs_zone_disk_is(path))
-		return zs_zone_disk_open_path(path, size, &tier->device, why, why_size);
+	if (zs_zone_disk_is(path)) {
+		int error = zs_zone_disk_open_path(path, size, &tier->device, why, why_size);
+
+		if (!error)
+			zs_log(ZS_LOG_INFO, "disk of the warm tier", zs_log_text("path", path),
+			       zs_log_text("by", zs_zone_disk_way(tier->device)));
+		return error;
+	}
 	if (is_missing_device(path)) {
 		snprintf(why, why_size, "'warm' is \"%.200s\": there is no such device", path);
 		return ZS_ECONFIG;

@@ -226,7 +226,14 @@ static enum zs_zone_status flush(struct zs_zone_disk *d)
 	return fsync(d->fd) ? ZS_ZONE_BROKEN : ZS_ZONE_DONE;
 }
 
-static const struct zs_zone_driver driver = { append, read_blocks, manage, flush, report, NULL, NULL };
+static const struct zs_zone_driver driver = {
+	.name = "block device",
+	.append = append,
+	.read = read_blocks,
+	.manage = manage,
+	.flush = flush,
+	.report = report,
+};
 
 /* ---- opening ---- */
 

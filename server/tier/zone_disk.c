@@ -13,6 +13,7 @@
 
 #include "common/error.h"
 #include "common/hash.h"
+#include "server/tier/zone_namespace.h"
 
 /* Fewer zones would leave no room to write while others are read. */
 #define ZONES_MIN 4u
@@ -292,11 +293,23 @@ bool zs_zone_disk_is(const char *path)
 
 int zs_zone_disk_open_path(const char *path, uint64_t size, struct zs_zone_device **device, char *why, size_t why_size)
 {
+	char generic[ZS_ZONE_NAMESPACE_PATH];
 	struct stat status;
 
 	if (stat(path, &status) == 0 && S_ISCHR(status.st_mode))
 		return zs_zone_nvme_open(path, size, device, why, why_size);
+	/* If that fails, for want of rights or another reason, the block device is the one to say why. */
+	if (zs_zone_namespace_generic(path, generic) &&
+	    zs_zone_nvme_open(generic, size, device, why, why_size) == ZS_OK)
+		return ZS_OK;
 	return zs_zone_block_open(path, size, device, why, why_size);
+}
+
+const char *zs_zone_disk_way(const struct zs_zone_device *device)
+{
+	const struct zs_zone_disk *d = (const struct zs_zone_disk *)device;
+
+	return d->has_ring ? "NVMe commands by io_uring" : d->driver->name;
 }
 
 int zs_zone_disk_open(const char *path, int fd, uint32_t namespace, const struct zs_zone_driver *driver,

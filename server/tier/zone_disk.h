@@ -21,6 +21,7 @@
 struct zs_zone_disk;
 
 struct zs_zone_driver {
+	const char *name;
 	enum zs_zone_status (*append)(struct zs_zone_disk *disk, struct zs_zone_request *request);
 	enum zs_zone_status (*read)(struct zs_zone_disk *disk, struct zs_zone_request *request);
 	/* Resets, finishes or closes. */
@@ -83,8 +84,14 @@ uint64_t zs_zone_disk_identity(const char *folder);
 /* Whether `path` is a device, and not a folder of files. */
 bool zs_zone_disk_is(const char *path);
 
-/* Opens the device at `path`, of whichever kind it is. */
+/*
+ * Opens the device at `path`, of whichever kind it is. A namespace that was named as a block device is spoken to in
+ * NVMe's commands all the same, if it may be; what is on it is the same both ways.
+ */
 int zs_zone_disk_open_path(const char *path, uint64_t size, struct zs_zone_device **device, char *why, size_t why_size);
+
+/* How a disk that was opened is spoken to, for the log. */
+const char *zs_zone_disk_way(const struct zs_zone_device *device);
 
 /* Opens a zoned block device (/dev/sdX, /dev/nvmeXnY, /dev/nullbX). As above. */
 int zs_zone_block_open(const char *path, uint64_t size, struct zs_zone_device **device, char *why, size_t why_size);

@@ -15,27 +15,54 @@
 
 #define NAME_SIZE 64u
 
-/* What the kernel calls the block device: ng0n1 is nvme0n1, whatever the node is called that was opened. */
-static bool find_name(int fd, char name[NAME_SIZE])
+/* What the kernel calls a device, whatever its node is called. */
+static bool kernel_name(const struct stat *status, char name[NAME_SIZE])
 {
 	char path[64];
 	char target[512];
-	struct stat status;
 	const char *base;
 	ssize_t size;
 
-	if (fstat(fd, &status) || !S_ISCHR(status.st_mode))
-		return false;
-	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u", major(status.st_rdev), minor(status.st_rdev));
+	snprintf(path, sizeof(path), "/sys/dev/%s/%u:%u", S_ISBLK(status->st_mode) ? "block" : "char",
+		 major(status->st_rdev), minor(status->st_rdev));
 	size = readlink(path, target, sizeof(target) - 1);
 	if (size <= 0)
 		return false;
 	target[size] = 0;
 	base = strrchr(target, '/');
-	base = base ? base + 1 : target;
-	if (strncmp(base, "ng", 2) != 0 || !isdigit((unsigned char)base[2]))
+	return snprintf(name, NAME_SIZE, "%s", base ? base + 1 : target) < (int)NAME_SIZE;
+}
+
+/* The block device of a generic one: of ng0n1 it is nvme0n1. */
+static bool find_name(int fd, char name[NAME_SIZE])
+{
+	char generic[NAME_SIZE];
+	struct stat status;
+
+	if (fstat(fd, &status) || !S_ISCHR(status.st_mode) || !kernel_name(&status, generic))
 		return false;
-	return snprintf(name, NAME_SIZE, "nvme%s", base + 2) < (int)NAME_SIZE;
+	if (strncmp(generic, "ng", 2) != 0 || !isdigit((unsigned char)generic[2]))
+		return false;
+	return snprintf(name, NAME_SIZE, "nvme%s", generic + 2) < (int)NAME_SIZE;
+}
+
+bool zs_zone_namespace_generic(const char *path, char generic[ZS_ZONE_NAMESPACE_PATH])
+{
+	unsigned controller;
+	unsigned number;
+	char name[NAME_SIZE];
+	char other[NAME_SIZE];
+	char end;
+	struct stat status;
+
+	if (stat(path, &status) || !S_ISBLK(status.st_mode) || !kernel_name(&status, name))
+		return false;
+	/* Not a part of one (nvme0n1p1), nor one of several ways to one (nvme0c1n1). */
+	if (sscanf(name, "nvme%un%u%c", &controller, &number, &end) != 2)
+		return false;
+	snprintf(generic, ZS_ZONE_NAMESPACE_PATH, "/dev/ng%un%u", controller, number);
+	return stat(generic, &status) == 0 && S_ISCHR(status.st_mode) && kernel_name(&status, other) &&
+	       strcmp(other, generic + strlen("/dev/")) == 0;
 }
 
 /* Whether `fd` is the block device that the kernel calls so. */

@@ -8,8 +8,14 @@
 #ifndef ZS_SERVER_TIER_ZONE_NAMESPACE_H
 #define ZS_SERVER_TIER_ZONE_NAMESPACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define ZS_ZONE_NAMESPACE_PATH 80u
+
+/* The generic device beside the block device `path`. False: there is none, or it is no namespace's. */
+bool zs_zone_namespace_generic(const char *path, char generic[ZS_ZONE_NAMESPACE_PATH]);
 
 /*
  * Takes the block device beside the open generic device `fd`, so that nobody mounts it or takes it as a block device

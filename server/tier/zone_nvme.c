@@ -286,7 +286,16 @@ static void ended(struct zs_zone_disk *d, const struct zs_zone_ring_end *end)
 		request->status = place_of(d, request->zone, request->blocks, end->value, &request->block);
 }
 
-static const struct zs_zone_driver driver = { append, read_blocks, manage, flush, report, command_for, ended };
+static const struct zs_zone_driver driver = {
+	.name = "NVMe commands",
+	.append = append,
+	.read = read_blocks,
+	.manage = manage,
+	.flush = flush,
+	.report = report,
+	.command = command_for,
+	.ended = ended,
+};
 
 /* ---- opening ---- */
 

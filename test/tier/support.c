@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/tier/zone_disk.h"
@@ -49,10 +50,20 @@ void zs_zone_test_open(struct zs_zone_test *test)
 		erase(test);
 }
 
+/* By what it is called: block devices as such, though more may be known of them. */
+static int open_disk(struct zs_zone_device **device, char *why, size_t why_size)
+{
+	struct stat status;
+
+	if (stat(disk(), &status) == 0 && S_ISBLK(status.st_mode))
+		return zs_zone_block_open(disk(), 0, device, why, why_size);
+	return zs_zone_disk_open_path(disk(), 0, device, why, why_size);
+}
+
 void zs_zone_test_start(struct zs_zone_test *test)
 {
 	char why[512] = "";
-	int error = disk() ? zs_zone_disk_open_path(disk(), 0, &test->device, why, sizeof(why))
+	int error = disk() ? open_disk(&test->device, why, sizeof(why))
 			   : zs_zone_file_open(test->folder, &test->options, &test->device, why, sizeof(why));
 
 	if (error)
