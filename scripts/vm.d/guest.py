@@ -149,7 +149,7 @@ class Guest:
                            f"host_mtu={self.settings.mtu}"]
 
     def disk_arguments(self):
-        return ["-device", f"nvme,id=controller,serial=zns{self.number}",
+        return ["-device", f"nvme,id=controller,serial=zns{self.number},zoned.zasl={self.settings.zasl}",
                 # Nothing survives the run anyway, so the host need not write it out.
                 "-drive", f"file={quote(self.path('zns'))},if=none,id=zns,format=raw,cache=unsafe",
                 "-device", f"nvme-ns,drive=zns,bus=controller,zoned=true,zoned.zone_size={ZONE_SIZE},"

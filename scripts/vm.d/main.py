@@ -100,6 +100,8 @@ def add_guest_options(parser):
                         help="of each guest (default: 2 if there is one guest, else 1)")
     parser.add_argument("--zns", type=disk_size, default=256 * MEGABYTE, metavar="SIZE",
                         help="of the zoned disk, such as 512M or 2G; 0 for none (default: 256M)")
+    parser.add_argument("--zasl", type=whole_number(0, 15), default=0, metavar="N",
+                        help="the zoned disk's largest append is 4 KB times 2^N; 0: as large as any transfer (default)")
     parser.add_argument("--no-rdma", dest="rdma", action="store_false", help="without a soft-RoCE device")
     parser.add_argument("--mtu", type=whole_number(576, 9000), default=1500, metavar="BYTES",
                         help="of the network; soft-RoCE packs 1024 bytes into 1500, 4096 into 9000 (default: 1500)")
@@ -172,7 +174,7 @@ def start(options, command, shell=False):
     return session.run(session.Settings(
         name=options.name, command=command, directory=os.getcwd(), accelerator=chosen, guests=options.guests,
         memory=options.memory, cpus=options.cpus or (2 if options.guests == 1 else 1), mtu=options.mtu,
-        zns=options.zns, rdma=options.rdma, timeout=options.timeout, writable=tuple(options.writable), shell=shell))
+        zns=options.zns, zasl=options.zasl, rdma=options.rdma, timeout=options.timeout, writable=tuple(options.writable), shell=shell))
 
 
 def whole_number(lowest, highest):

@@ -28,6 +28,7 @@ class Settings:
     cpus: int = 2
     mtu: int = 1500
     zns: int = 0
+    zasl: int = 0
     rdma: bool = True
     timeout: float | None = None
     writable: tuple = ()

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -33,6 +34,14 @@ static const struct zs_option size_option = {
 	.name = "size", .type = ZS_OPTION_BYTES, .min = 16 * MB, .max = 65536 * 1024 * (int64_t)MB
 };
 
+/* Whether `path` has the name of a device, but is none: a folder there would be made in memory. */
+static bool is_missing_device(const char *path)
+{
+	struct stat status;
+
+	return strncmp(path, "/dev/", 5) == 0 && strncmp(path, "/dev/shm/", 9) != 0 && stat(path, &status) != 0;
+}
+
 /* Splits PATH:SIZE; of a device SIZE may be missing, and is 0 then. False: that is not what it is. */
 static bool split(char *text, uint64_t *size, char *why, size_t why_size)
 {
@@ -43,6 +52,10 @@ static bool split(char *text, uint64_t *size, char *why, size_t why_size)
 	*size = 0;
 	if (zs_zone_disk_is(text))
 		return true;
+	if (is_missing_device(text) && (!colon || colon == text)) {
+		snprintf(why, why_size, "'warm' is \"%.200s\": there is no such device", text);
+		return false;
+	}
 	if (!colon || colon == text) {
 		snprintf(why, why_size, "'warm' is \"%.200s\"; it has to be PATH:SIZE, like /var/lib/zslab/warm:20gb",
 			 text);
@@ -70,8 +83,18 @@ static int open_device(struct zs_warm_tier *tier, const char *path, uint64_t siz
 {
 	struct zs_zone_file_options options;
 
-	if (zs_zone_disk_is(path))
-		return zs_zone_disk_open_path(path, size, &tier->device, why, why_size);
+	if (zs_zone_disk_is(path)) {
+		int error = zs_zone_disk_open_path(path, size, &tier->device, why, why_size);
+
+		if (!error)
+			zs_log(ZS_LOG_INFO, "disk of the warm tier", zs_log_text("path", path),
+			       zs_log_text("by", zs_zone_disk_way(tier->device)));
+		return error;
+	}
+	if (is_missing_device(path)) {
+		snprintf(why, why_size, "'warm' is \"%.200s\": there is no such device", path);
+		return ZS_ECONFIG;
+	}
 	zs_zone_file_options_init(&options);
 	options.size = size;
 	options.zone_capacity = file_zone(size);

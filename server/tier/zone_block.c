@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "common/error.h"
-#include "common/hash.h"
 #include "server/tier/zone_disk.h"
 
 /* The kernel counts in these, whatever the disk's blocks are. */
@@ -150,6 +149,16 @@ static enum zs_zone_status write_at_pointer(struct zs_zone_disk *d, const struct
 	return ZS_ZONE_DONE;
 }
 
+/* Of a zone that can only be read nobody knows how much was written to it, so it counts as full. */
+static enum zs_zone_status why_full(struct zs_zone_disk *d, uint32_t zone)
+{
+	struct zs_zone found;
+
+	if (report(d, zone, 1, &found) == ZS_OK && found.state == ZS_ZONE_READ_ONLY)
+		return ZS_ZONE_IS_READ_ONLY;
+	return ZS_ZONE_IS_FULL;
+}
+
 static enum zs_zone_status append(struct zs_zone_disk *d, struct zs_zone_request *request)
 {
 	uint32_t *written = &d->written[request->zone];
@@ -158,7 +167,7 @@ static enum zs_zone_status append(struct zs_zone_disk *d, struct zs_zone_request
 	struct zs_zone found;
 
 	if (request->blocks > d->device.geometry.capacity - *written)
-		return ZS_ZONE_IS_FULL;
+		return why_full(d, request->zone);
 	if (!*written && would_be_too_many(d))
 		return ZS_ZONE_TOO_MANY_ACTIVE;
 	status = write_at_pointer(d, request);
@@ -217,7 +226,14 @@ static enum zs_zone_status flush(struct zs_zone_disk *d)
 	return fsync(d->fd) ? ZS_ZONE_BROKEN : ZS_ZONE_DONE;
 }
 
-static const struct zs_zone_driver driver = { append, read_blocks, manage, flush, report };
+static const struct zs_zone_driver driver = {
+	.name = "block device",
+	.append = append,
+	.read = read_blocks,
+	.manage = manage,
+	.flush = flush,
+	.report = report,
+};
 
 /* ---- opening ---- */
 
@@ -242,29 +258,15 @@ static uint64_t queue_number(int fd, const char *name)
 	return number;
 }
 
-/* Of the name that the disk has in the whole world; 0: it has none. */
 static uint64_t identity_of(int fd)
 {
-	static const char *const places[] = { "wwid", "device/wwid" };
-	char path[128];
-	char name[256];
 	struct stat status;
-	size_t size = 0;
+	char folder[64];
 
 	if (fstat(fd, &status))
 		return 0;
-	for (unsigned i = 0; i < 2 && !size; i++) {
-		FILE *file;
-
-		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(status.st_rdev), minor(status.st_rdev),
-			 places[i]);
-		file = fopen(path, "re");
-		if (!file)
-			continue;
-		size = fread(name, 1, sizeof(name), file);
-		fclose(file);
-	}
-	return size ? XXH3_64bits(name, size) : 0;
+	snprintf(folder, sizeof(folder), "/sys/dev/block/%u:%u", major(status.st_rdev), minor(status.st_rdev));
+	return zs_zone_disk_identity(folder);
 }
 
 /* All zones have to be alike, and to be written from their beginning. */
@@ -329,11 +331,8 @@ int zs_zone_block_open(const char *path, uint64_t size, struct zs_zone_device **
 	int error;
 
 	*device = NULL;
-	if (fd < 0) {
-		snprintf(why, why_size, errno == EBUSY ? "%s is in use (%s)" : "%s cannot be opened: %s", path,
-			 strerror(errno));
-		return ZS_ECONFIG;
-	}
+	if (fd < 0)
+		return zs_zone_disk_cannot_open(path, why, why_size);
 	error = learn(path, fd, &facts, why, why_size);
 	if (error) {
 		close(fd);

@@ -2,14 +2,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/nvme_ioctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/error.h"
+#include "common/hash.h"
+#include "server/tier/zone_namespace.h"
 
 /* Fewer zones would leave no room to write while others are read. */
 #define ZONES_MIN 4u
@@ -31,9 +35,20 @@ static enum zs_zone_status close_zone(struct zs_zone_disk *d, uint32_t zone)
 
 	if (d->driver->report(d, zone, 1, &found))
 		return ZS_ZONE_BROKEN;
-	if (found.state != ZS_ZONE_OPEN)
-		return found.state == ZS_ZONE_CLOSED ? ZS_ZONE_DONE : ZS_ZONE_INVALID;
-	return d->driver->manage(d, zone, ZS_ZONE_CLOSE);
+	switch (found.state) {
+	case ZS_ZONE_OPEN:
+		return d->driver->manage(d, zone, ZS_ZONE_CLOSE);
+	case ZS_ZONE_CLOSED:
+		return ZS_ZONE_DONE;
+	case ZS_ZONE_FULL:
+		return ZS_ZONE_IS_FULL;
+	case ZS_ZONE_READ_ONLY:
+		return ZS_ZONE_IS_READ_ONLY;
+	case ZS_ZONE_OFFLINE:
+		return ZS_ZONE_IS_OFFLINE;
+	default:
+		return ZS_ZONE_INVALID; /* nothing to close */
+	}
 }
 
 static enum zs_zone_status change(struct zs_zone_disk *d, struct zs_zone_request *request)
@@ -72,7 +87,13 @@ static void perform(void *context, struct zs_zone_request *request)
 
 static void begin(struct zs_zone_device *device, struct zs_zone_request *request)
 {
-	zs_zone_pool_put(&self(device)->pool, request);
+	struct zs_zone_disk *d = self(device);
+	struct nvme_uring_cmd command;
+
+	if (d->has_ring && d->driver->command(d, request, &command))
+		zs_zone_ring_put(&d->ring, d->fd, &command, request);
+	else
+		zs_zone_pool_put(&d->pool, request);
 }
 
 static void end(struct zs_zone_device *device, struct zs_zone_request *request)
@@ -82,7 +103,15 @@ static void end(struct zs_zone_device *device, struct zs_zone_request *request)
 
 static unsigned reap(struct zs_zone_device *device, struct zs_zone_request **done, unsigned max)
 {
-	return zs_zone_pool_take(&self(device)->pool, done, max);
+	struct zs_zone_disk *d = self(device);
+	struct zs_zone_ring_end end;
+	unsigned count = 0;
+
+	while (d->has_ring && count < max && zs_zone_ring_take(&d->ring, &end)) {
+		d->driver->ended(d, &end);
+		done[count++] = end.request;
+	}
+	return count + zs_zone_pool_take(&d->pool, done + count, max - count);
 }
 
 static int report(struct zs_zone_device *device, uint32_t first, uint32_t count, struct zs_zone *zones)
@@ -99,13 +128,17 @@ static int report(struct zs_zone_device *device, uint32_t first, uint32_t count,
 
 static int descriptor(const struct zs_zone_device *device)
 {
-	return ((const struct zs_zone_disk *)device)->pool.fd;
+	const struct zs_zone_disk *d = (const struct zs_zone_disk *)device;
+
+	return d->has_ring ? d->ready : d->pool.fd;
 }
 
 static void free_disk(struct zs_zone_disk *d)
 {
 	for (uint32_t i = 0; d->locks && i < d->device.geometry.zones; i++)
 		pthread_mutex_destroy(&d->locks[i]);
+	if (d->claim >= 0)
+		close(d->claim);
 	close(d->fd);
 	zs_zone_device_free(&d->device);
 	free(d->locks);
@@ -115,8 +148,14 @@ static void free_disk(struct zs_zone_disk *d)
 
 static void close_disk(struct zs_zone_device *device)
 {
-	zs_zone_pool_close(&self(device)->pool);
-	free_disk(self(device));
+	struct zs_zone_disk *d = self(device);
+
+	if (d->has_ring) {
+		zs_zone_ring_close(&d->ring);
+		close(d->ready);
+	}
+	zs_zone_pool_close(&d->pool);
+	free_disk(d);
 }
 
 static const struct zs_zone_ops disk_ops = { begin, end, reap, report, descriptor, close_disk };
@@ -162,6 +201,30 @@ static struct zs_zone_geometry geometry_of(const struct zs_zone_disk_facts *f, u
 	return g;
 }
 
+/* A descriptor that is readable while one of the two is; below 0: there is none. */
+static int either(int first, int second)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	if (epoll_ctl(fd, EPOLL_CTL_ADD, first, &event) == 0 && epoll_ctl(fd, EPOLL_CTL_ADD, second, &event) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+void zs_zone_disk_use_ring(struct zs_zone_disk *d)
+{
+	if (zs_zone_ring_open(&d->ring))
+		return;
+	d->ready = either(d->pool.fd, zs_zone_ring_fd(&d->ring));
+	d->has_ring = d->ready >= 0;
+	if (!d->has_ring)
+		zs_zone_ring_close(&d->ring);
+}
+
 /* Where the zones' write pointers are. */
 static int load_pointers(struct zs_zone_disk *d)
 {
@@ -190,6 +253,37 @@ static int make_device(struct zs_zone_disk *d, const struct zs_zone_geometry *ge
 	return zs_zone_pool_open(&d->pool, perform, d);
 }
 
+int zs_zone_disk_cannot_open(const char *path, char *why, size_t why_size)
+{
+	if (errno == EBUSY)
+		snprintf(why, why_size, "%s is in use: somebody has mounted it or has it open for himself", path);
+	else if (errno == EACCES || errno == EPERM)
+		snprintf(why, why_size, "%s: this user is not permitted to read and write it", path);
+	else
+		snprintf(why, why_size, "%s cannot be opened: %s", path, strerror(errno));
+	return ZS_ECONFIG;
+}
+
+uint64_t zs_zone_disk_identity(const char *folder)
+{
+	static const char *const places[] = { "wwid", "device/wwid" };
+	char path[256];
+	char name[256];
+	size_t size = 0;
+
+	for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]) && !size; i++) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "%s/%s", folder, places[i]);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		size = fread(name, 1, sizeof(name), file);
+		fclose(file);
+	}
+	return size ? XXH3_64bits(name, size) : 0;
+}
+
 bool zs_zone_disk_is(const char *path)
 {
 	struct stat status;
@@ -199,11 +293,23 @@ bool zs_zone_disk_is(const char *path)
 
 int zs_zone_disk_open_path(const char *path, uint64_t size, struct zs_zone_device **device, char *why, size_t why_size)
 {
+	char generic[ZS_ZONE_NAMESPACE_PATH];
 	struct stat status;
 
 	if (stat(path, &status) == 0 && S_ISCHR(status.st_mode))
 		return zs_zone_nvme_open(path, size, device, why, why_size);
+	/* If that fails, for want of rights or another reason, the block device is the one to say why. */
+	if (zs_zone_namespace_generic(path, generic) &&
+	    zs_zone_nvme_open(generic, size, device, why, why_size) == ZS_OK)
+		return ZS_OK;
 	return zs_zone_block_open(path, size, device, why, why_size);
+}
+
+const char *zs_zone_disk_way(const struct zs_zone_device *device)
+{
+	const struct zs_zone_disk *d = (const struct zs_zone_disk *)device;
+
+	return d->has_ring ? "NVMe commands by io_uring" : d->driver->name;
 }
 
 int zs_zone_disk_open(const char *path, int fd, uint32_t namespace, const struct zs_zone_driver *driver,
@@ -225,6 +331,7 @@ int zs_zone_disk_open(const char *path, int fd, uint32_t namespace, const struct
 		return error ? error : ZS_ENOMEM;
 	}
 	d->fd = fd;
+	d->claim = -1;
 	d->namespace = namespace;
 	d->driver = driver;
 	d->zone_blocks = facts->zone_blocks;

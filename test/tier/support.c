@@ -1,10 +1,12 @@
 #include "test/tier/support.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "server/tier/zone_disk.h"
@@ -48,10 +50,20 @@ void zs_zone_test_open(struct zs_zone_test *test)
 		erase(test);
 }
 
+/* By what it is called: block devices as such, though more may be known of them. */
+static int open_disk(struct zs_zone_device **device, char *why, size_t why_size)
+{
+	struct stat status;
+
+	if (stat(disk(), &status) == 0 && S_ISBLK(status.st_mode))
+		return zs_zone_block_open(disk(), 0, device, why, why_size);
+	return zs_zone_disk_open_path(disk(), 0, device, why, why_size);
+}
+
 void zs_zone_test_start(struct zs_zone_test *test)
 {
 	char why[512] = "";
-	int error = disk() ? zs_zone_disk_open_path(disk(), 0, &test->device, why, sizeof(why))
+	int error = disk() ? open_disk(&test->device, why, sizeof(why))
 			   : zs_zone_file_open(test->folder, &test->options, &test->device, why, sizeof(why));
 
 	if (error)
@@ -112,6 +124,75 @@ enum zs_zone_status zs_zone_test_change(struct zs_zone_test *test, enum zs_zone_
 	struct zs_zone_request request = { .op = op, .zone = zone };
 
 	return zs_zone_test_run(test->device, &request);
+}
+
+/* ---- faults ---- */
+
+static const char *null_blk(void)
+{
+	return disk() && strncmp(disk(), "/dev/nullb", 10) == 0 ? disk() + strlen("/dev/") : NULL;
+}
+
+static void tell_null_blk(const char *attribute, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/kernel/config/nullb/%s/%s", null_blk(), attribute);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static uint64_t first_sector(uint32_t zone)
+{
+	uint64_t sectors = 0;
+	char path[128];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/chunk_sectors", null_blk());
+	file = fopen(path, "re");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%" SCNu64, &sectors), 1);
+	fclose(file);
+	return zone * sectors;
+}
+
+/* Which block fails: the next one to be written, or the first one. Saying the same again of a zone ends it. */
+static void change_null_blk(struct zs_zone_test *test, uint32_t zone, enum zs_zone_fault fault, char sign)
+{
+	uint64_t sectors = ZS_ZONE_BLOCK_SIZE / 512;
+	uint64_t sector = first_sector(zone);
+	char text[64];
+
+	if (fault == ZS_ZONE_FAULT_APPEND)
+		sector += zs_zone_test_state(test, zone).written * sectors;
+	if (fault == ZS_ZONE_FAULT_APPEND || fault == ZS_ZONE_FAULT_READ)
+		snprintf(text, sizeof(text), "%c%" PRIu64 "-%" PRIu64, sign, sector, sector + sectors - 1);
+	else
+		snprintf(text, sizeof(text), "%" PRIu64, sector);
+	tell_null_blk(fault == ZS_ZONE_FAULT_READ_ONLY ? "zone_readonly"
+		      : fault == ZS_ZONE_FAULT_OFFLINE ? "zone_offline"
+						       : "badblocks",
+		      text);
+}
+
+bool zs_zone_test_break(struct zs_zone_test *test, uint32_t zone, enum zs_zone_fault fault)
+{
+	if (disk() && !null_blk())
+		return false;
+	if (null_blk())
+		change_null_blk(test, zone, fault, '+');
+	else
+		zs_zone_file_inject(test->device, zone, fault);
+	return true;
+}
+
+void zs_zone_test_mend(struct zs_zone_test *test, uint32_t zone, enum zs_zone_fault fault)
+{
+	if (null_blk())
+		change_null_blk(test, zone, fault, '-');
 }
 
 /* ---- patterns ---- */

@@ -59,6 +59,13 @@ struct zs_zone_request *zs_zone_test_wait(struct zs_zone_device *device);
 
 enum zs_zone_status zs_zone_test_change(struct zs_zone_test *test, enum zs_zone_op op, uint32_t zone);
 
+/*
+ * Has a zone fail from now on, or its next append or read, if the device under test can: files, and null_blk. The end
+ * of it is for the next test. False: it cannot.
+ */
+bool zs_zone_test_break(struct zs_zone_test *test, uint32_t zone, enum zs_zone_fault fault);
+void zs_zone_test_mend(struct zs_zone_test *test, uint32_t zone, enum zs_zone_fault fault);
+
 /* Appends blocks of a pattern that tells `tag` and their number; *block is where they are. */
 enum zs_zone_status zs_zone_test_append(struct zs_zone_test *test, uint32_t zone, uint32_t blocks, uint64_t tag,
 					uint32_t *block);

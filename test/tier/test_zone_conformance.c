@@ -54,6 +54,7 @@ static void test_a_full_zone_takes_nothing_until_it_is_reset(void **state)
 	assert_int_equal(zs_zone_test_append(&test, 0, 32, 2, &block), ZS_ZONE_DONE);
 	expect_state(&test, 0, ZS_ZONE_FULL, CAPACITY);
 	assert_int_equal(zs_zone_test_append(&test, 0, 1, 3, &block), ZS_ZONE_IS_FULL);
+	assert_int_equal(zs_zone_test_change(&test, ZS_ZONE_CLOSE, 0), ZS_ZONE_IS_FULL);
 	assert_int_equal(zs_zone_test_change(&test, ZS_ZONE_RESET, 0), ZS_ZONE_DONE);
 	expect_state(&test, 0, ZS_ZONE_EMPTY, 0);
 	assert_int_equal(zs_zone_test_read(&test, 0, 5), ZS_ZONE_DONE);
@@ -278,6 +279,84 @@ static void test_the_queue_is_bounded_and_the_descriptor_tells(void **state)
 	zs_zone_test_close(&test);
 }
 
+/* ---- faults ---- */
+
+static void test_an_append_or_a_read_fails(void **state)
+{
+	struct zs_zone_test test;
+	uint32_t block;
+
+	(void)state;
+	zs_zone_test_open(&test);
+	assert_int_equal(zs_zone_test_append(&test, 0, 2, 5, &block), ZS_ZONE_DONE);
+	if (!zs_zone_test_break(&test, 0, ZS_ZONE_FAULT_READ)) {
+		print_message("not tested: this device cannot be made to fail\n");
+		zs_zone_test_close(&test);
+		return;
+	}
+	assert_int_equal(zs_zone_test_read(&test, 0, 0), ZS_ZONE_READ_FAULT);
+	zs_zone_test_mend(&test, 0, ZS_ZONE_FAULT_READ);
+	assert_int_equal(zs_zone_test_read(&test, 0, 0), ZS_ZONE_DONE);
+	assert_true(zs_zone_test_is(test.data, 5, 0));
+	assert_true(zs_zone_test_break(&test, 0, ZS_ZONE_FAULT_APPEND));
+	assert_int_equal(zs_zone_test_append(&test, 0, 1, 6, &block), ZS_ZONE_WRITE_FAULT);
+	zs_zone_test_mend(&test, 0, ZS_ZONE_FAULT_APPEND);
+	/* The zone goes on where the device says. */
+	assert_int_equal(zs_zone_test_append(&test, 0, 1, 7, &block), ZS_ZONE_DONE);
+	assert_in_range(block, 2, 3);
+	assert_int_equal(zs_zone_test_read(&test, 0, block), ZS_ZONE_DONE);
+	assert_true(zs_zone_test_is(test.data, 7, 0));
+	assert_int_equal(zs_zone_test_change(&test, ZS_ZONE_RESET, 0), ZS_ZONE_DONE);
+	zs_zone_test_close(&test);
+}
+
+/* Each twice: a request that failed leaves nothing under way in its zone. */
+static void expect_refusals(struct zs_zone_test *test, uint32_t zone, enum zs_zone_status status)
+{
+	uint32_t block;
+
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(zs_zone_test_append(test, zone, 1, 4, &block), status);
+		assert_int_equal(zs_zone_test_change(test, ZS_ZONE_RESET, zone), status);
+		assert_int_equal(zs_zone_test_change(test, ZS_ZONE_FINISH, zone), status);
+		assert_int_equal(zs_zone_test_change(test, ZS_ZONE_CLOSE, zone), status);
+	}
+}
+
+static void test_a_zone_becomes_read_only_or_is_lost(void **state)
+{
+	struct zs_zone_test test;
+	uint32_t block;
+
+	(void)state;
+	zs_zone_test_open(&test);
+	assert_int_equal(zs_zone_test_append(&test, 0, 2, 5, &block), ZS_ZONE_DONE);
+	assert_int_equal(zs_zone_test_append(&test, 1, 2, 6, &block), ZS_ZONE_DONE);
+	if (!zs_zone_test_break(&test, 0, ZS_ZONE_FAULT_READ_ONLY)) {
+		print_message("not tested: zones of this device cannot be made read-only or offline\n");
+		zs_zone_test_close(&test);
+		return;
+	}
+	assert_true(zs_zone_test_break(&test, 1, ZS_ZONE_FAULT_OFFLINE));
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(zs_zone_test_state(&test, 0).state, ZS_ZONE_READ_ONLY);
+		assert_int_equal(zs_zone_test_state(&test, 1).state, ZS_ZONE_OFFLINE);
+		assert_int_equal(zs_zone_test_state(&test, 1).written, 0);
+		expect_refusals(&test, 0, ZS_ZONE_IS_READ_ONLY);
+		expect_refusals(&test, 1, ZS_ZONE_IS_OFFLINE);
+		assert_int_equal(zs_zone_test_read(&test, 0, 1), ZS_ZONE_DONE);
+		assert_true(zs_zone_test_is(test.data, 5, 1));
+		assert_int_equal(zs_zone_test_read(&test, 1, 0), ZS_ZONE_IS_OFFLINE);
+		zs_zone_test_reopen(&test);
+	}
+	/* They are not active. */
+	for (uint32_t i = 0; i < ACTIVE_MAX && i + 2 < ZONES; i++)
+		assert_int_equal(zs_zone_test_append(&test, i + 2, 1, 7, &block), ZS_ZONE_DONE);
+	zs_zone_test_mend(&test, 0, ZS_ZONE_FAULT_READ_ONLY);
+	zs_zone_test_mend(&test, 1, ZS_ZONE_FAULT_OFFLINE);
+	zs_zone_test_close(&test);
+}
+
 /* ---- at random, against a model ---- */
 
 struct model {
@@ -385,6 +464,8 @@ int main(void)
 		cmocka_unit_test(test_bad_requests_do_nothing),
 		cmocka_unit_test(test_a_zone_is_not_changed_under_what_is_under_way),
 		cmocka_unit_test(test_the_queue_is_bounded_and_the_descriptor_tells),
+		cmocka_unit_test(test_an_append_or_a_read_fails),
+		cmocka_unit_test(test_a_zone_becomes_read_only_or_is_lost),
 		cmocka_unit_test(test_random_operations_and_reopening),
 	};
 
