@@ -54,7 +54,9 @@ class Guest:
         os.makedirs(self.path("rig"))
         self.write_settings()
         if self.settings.zns:
-            self.make_disk()
+            self.make_disk("zns", self.settings.zns, "a zoned disk")
+        if self.settings.disk:
+            self.make_disk("disk", self.settings.disk, "a disk")
         arguments = self.qemu_arguments()
         terminal = self.settings.shell
         self.process = subprocess.Popen(
@@ -91,6 +93,7 @@ class Guest:
             "RIG_MTU": settings.mtu,
             "RIG_RDMA": "yes" if settings.rdma else "no",
             "RIG_ZNS": "yes" if settings.zns else "no",
+            "RIG_DISK": "yes" if settings.disk else "no",
             "RIG_DIRECTORY": settings.directory,
             "RIG_MODULES": image.modules_directory(),
             "RIG_SHELL": "yes" if settings.shell else "no",
@@ -104,13 +107,13 @@ class Guest:
         write_text(self.shared("command"), settings.command + "\n")
         shutil.copy(os.path.join(PARTS, "guest-init"), self.shared("guest-init"))
 
-    def make_disk(self):
+    def make_disk(self, name, size, what):
         free = shutil.disk_usage(self.directory).free
-        if free < self.settings.zns:
-            raise RigError(f"a zoned disk may grow to {self.settings.zns // MEGABYTE} MB in {self.directory}, "
-                           f"only {free // MEGABYTE} MB are free there; make it smaller with --zns")
-        with open(self.path("zns"), "wb") as file:
-            file.truncate(self.settings.zns)
+        if free < size:
+            raise RigError(f"{what} may grow to {size // MEGABYTE} MB in {self.directory}, "
+                           f"only {free // MEGABYTE} MB are free there; make it smaller with --{name}")
+        with open(self.path(name), "wb") as file:
+            file.truncate(size)
 
     def qemu_arguments(self):
         settings = self.settings
@@ -133,6 +136,8 @@ class Guest:
             arguments += self.network_arguments()
         if settings.zns:
             arguments += self.disk_arguments()
+        if settings.disk:
+            arguments += ["-drive", f"file={quote(self.path('disk'))},if=virtio,format=raw,cache=unsafe"]
         return arguments
 
     def output_arguments(self):

@@ -32,6 +32,7 @@ COMMAND_HELP = """\
 A COMMAND of one word is a line for bash, several words are a program and its arguments. It runs as root in the
 current folder and sees the host's files; what it writes outside of --writable folders is lost at the end. In its
 environment: ZS_RDMA_DEVICE, ZS_RDMA_ADDRESS (not with --no-rdma), ZS_ZNS_GENERIC, ZS_ZNS_BLOCK (not with --zns 0),
+             ZS_DISK (with --disk),
 ZS_GUEST (its number, from 1), ZS_GUESTS, ZS_PEERS (the others' addresses) and ZS_BOOT (1, and more after resets).
 
 The exit code is that of COMMAND, the largest one of several guests; 124 if time ran out, 125 if the rig failed.
@@ -102,6 +103,8 @@ def add_guest_options(parser):
                         help="of the zoned disk, such as 512M or 2G; 0 for none (default: 256M)")
     parser.add_argument("--zasl", type=whole_number(0, 15), default=0, metavar="N",
                         help="the zoned disk's largest append is 4 KB times 2^N; 0: as large as any transfer (default)")
+    parser.add_argument("--disk", type=disk_size, default=0, metavar="SIZE",
+                        help="of an ordinary disk, which keeps its data over a reset; 0 for none (default)")
     parser.add_argument("--no-rdma", dest="rdma", action="store_false", help="without a soft-RoCE device")
     parser.add_argument("--mtu", type=whole_number(576, 9000), default=1500, metavar="BYTES",
                         help="of the network; soft-RoCE packs 1024 bytes into 1500, 4096 into 9000 (default: 1500)")
@@ -174,7 +177,8 @@ def start(options, command, shell=False):
     return session.run(session.Settings(
         name=options.name, command=command, directory=os.getcwd(), accelerator=chosen, guests=options.guests,
         memory=options.memory, cpus=options.cpus or (2 if options.guests == 1 else 1), mtu=options.mtu,
-        zns=options.zns, zasl=options.zasl, rdma=options.rdma, timeout=options.timeout, writable=tuple(options.writable), shell=shell))
+        zns=options.zns, zasl=options.zasl, disk=options.disk, rdma=options.rdma, timeout=options.timeout,
+        writable=tuple(options.writable), shell=shell))
 
 
 def whole_number(lowest, highest):

@@ -17,7 +17,7 @@ from rig import EXIT_RIG_FAILED, EXIT_TIMEOUT, RigError, runs_directory, write_t
 
 @dataclasses.dataclass
 class Settings:
-    """What the user asked for. Sizes: memory in megabytes, zns in bytes (0: none), timeout in seconds (None: none)."""
+    """What the user asked for. Sizes: memory in megabytes, zns and disk in bytes (0: none), timeout in seconds (None: none)."""
 
     name: str
     command: str
@@ -29,6 +29,7 @@ class Settings:
     mtu: int = 1500
     zns: int = 0
     zasl: int = 0
+    disk: int = 0
     rdma: bool = True
     timeout: float | None = None
     writable: tuple = ()
