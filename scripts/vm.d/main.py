@@ -32,7 +32,7 @@ COMMAND_HELP = """\
 A COMMAND of one word is a line for bash, several words are a program and its arguments. It runs as root in the
 current folder and sees the host's files; what it writes outside of --writable folders is lost at the end. In its
 environment: ZS_RDMA_DEVICE, ZS_RDMA_ADDRESS (not with --no-rdma), ZS_ZNS_GENERIC, ZS_ZNS_BLOCK (not with --zns 0),
-             ZS_DISK (with --disk),
+ZS_DISK (with --disk),
 ZS_GUEST (its number, from 1), ZS_GUESTS, ZS_PEERS (the others' addresses) and ZS_BOOT (1, and more after resets).
 
 The exit code is that of COMMAND, the largest one of several guests; 124 if time ran out, 125 if the rig failed.
