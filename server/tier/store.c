@@ -23,6 +23,9 @@
 /* Doors and clocks are looked at this often. */
 #define CHECK_MS 20u
 
+/* Of the thread's time at most this part goes to entries of groups that were dropped. */
+#define BURY_SHARE 20u
+
 /* The journal is always this much ahead of the time, so that no restart begins before it. */
 #define TIME_AHEAD_MS 200u
 
@@ -218,11 +221,15 @@ static bool is_of_dead_group(void *context, uint32_t part, uint32_t id)
 /* Entries of groups that were dropped lead nowhere, but take room and are counted. */
 static void bury(struct zs_store *store)
 {
-	if (!zs_group_map_bury(store->groups))
+	uint64_t begun = zs_clock_ns(zs_clock_system());
+
+	if (begun < store->bury_after_ns || !zs_group_map_bury(store->groups))
 		return;
 	for (uint32_t p = 0; p < store->part_count; p++)
 		zs_warm_forget(store->thread, p, store->first_id, ZS_SLAB_NONE, is_of_dead_group, store);
 	zs_group_map_buried(store->groups);
+	/* It looks through the whole index: a node whose groups end all the time must not be busy with that. */
+	store->bury_after_ns = begun + BURY_SHARE * (zs_clock_ns(zs_clock_system()) - begun);
 }
 
 /* ---- the loop ---- */

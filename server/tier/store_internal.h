@@ -152,7 +152,8 @@ struct zs_store {
 	struct zs_blocks_cache cache;
 
 	uint64_t started_ns;
-	uint64_t budget; /* bytes that may be appended now */
+	uint64_t bury_after_ns; /* when to look for entries of dropped groups again */
+	uint64_t budget;	/* bytes that may be appended now */
 	uint64_t budget_ms;
 	uint64_t checked_ms; /* when doors and clocks were last looked at */
 
