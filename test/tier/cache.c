@@ -307,15 +307,6 @@ static void end_many(struct worker *w, uint32_t group)
 	pthread_rwlock_unlock(&w->cache->lock);
 }
 
-static void note(struct worker *w)
-{
-	struct zs_stats stats;
-
-	atomic_fetch_add(&w->cache->model->operations, 256);
-	zs_engine_stats(w->cache->engine, &stats);
-	atomic_store(&w->cache->model->warm_objects, stats.warm_objects);
-}
-
 static void *work(void *argument)
 {
 	struct worker *w = argument;
@@ -323,8 +314,7 @@ static void *work(void *argument)
 	for (uint64_t i = 0; i < w->operations && !atomic_load(w->stop); i++) {
 		one_operation(w);
 		zs_thread_upkeep(w->thread, 20);
-		if (i % 256 == 255)
-			note(w);
+		atomic_fetch_add(&w->cache->model->operations, 1);
 		if (w->number == 0 && i % 20000 == 19999)
 			end_many(w, 1 + (uint32_t)(zs_mix(w->random++) % GROUPS));
 		if (w->number == 0 && zs_mix(w->random++) % 200000 == 0)

@@ -28,7 +28,6 @@ struct zs_cache_model {
 	_Atomic uint32_t group[KEYS];	  /* of the acknowledged version; 0: none */
 	_Atomic uint32_t group_under_way[KEYS];
 	_Atomic uint64_t operations;
-	_Atomic uint64_t warm_objects; /* as of lately */
 };
 
 struct zs_cache {

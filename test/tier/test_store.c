@@ -189,17 +189,11 @@ static void cut_zones(const char *folder, uint64_t draw)
 static void live(struct zs_cache *cache, uint64_t draw)
 {
 	static _Atomic bool never;
-	struct zs_store_figures figures;
-	uint64_t before = cache->model->warm_objects;
 
 	zs_cache_open(cache);
 	/* While the tier is being read, too. */
 	zs_cache_work(cache, draw, 500, &never);
 	zs_cache_wait_until_rebuilt(cache);
-	zs_store_figures(cache->store, &figures);
-	if (!cache->durable && before && strcmp(figures.start, "new") != 0 &&
-	    figures.rebuilt_objects + 3000 < before * 99 / 100)
-		fail_msg("%" PRIu64 " of %" PRIu64 " objects were found", figures.rebuilt_objects, before);
 	zs_cache_check(cache);
 	atomic_store(&cache->model->operations, 1);
 	zs_cache_work(cache, draw + 77, UINT64_MAX, &never);
